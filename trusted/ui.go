@@ -1,0 +1,66 @@
+package trusted
+
+import (
+	"context"
+	"errors"
+
+	"github.com/payunit/payunit/payment/money"
+)
+
+// ErrCancelled: the cardholder pressed cancel or answered no.
+var ErrCancelled = errors.New("trusted: cancelled by the cardholder")
+
+// Message is the id of a text that a UI may show. The words, in each language,
+// belong to the UI; no text from the app or the card reaches a screen but
+// through a parameter of a message.
+type Message string
+
+// The messages. Parameters are named where a message takes any.
+const (
+	MessageInsertCard   Message = "insert-card"
+	MessageReadingCard  Message = "reading-card"
+	MessageConnecting   Message = "connecting"
+	MessageAuthorizing  Message = "authorizing"
+	MessageRemoveCard   Message = "remove-card"
+	MessageApproved     Message = "approved"
+	MessageDeclined     Message = "declined" // Params: "reason"
+	MessageCancelled    Message = "cancelled"
+	MessageUnknown      Message = "outcome-unknown"
+	MessagePINOK        Message = "pin-ok"
+	MessagePINWrong     Message = "pin-wrong"
+	MessageTryAgain     Message = "try-again"
+	MessageReversing    Message = "reversing"
+	MessageCardError    Message = "card-error"
+	MessageNotAccepted  Message = "card-not-accepted"
+	MessageCallBank     Message = "call-your-bank"
+	MessageSignRequired Message = "signature-required"
+)
+
+// Notice is a message for the cardholder that needs no answer.
+type Notice struct {
+	Message  Message
+	Language string // ISO 639-1; empty means the UI's own
+	Params   map[string]string
+}
+
+// Confirmation is what the cardholder agrees to: the trade as the server sent
+// it.
+type Confirmation struct {
+	Merchant string
+	// Kind is the kind of trade in the field's words: "sale", "refund".
+	Kind     string
+	Amount   money.Amount
+	Language string
+}
+
+// UI is the trusted user interface. Each method returns within 100 ms of the
+// end of ctx with an error that wraps ctx.Err(). One call runs at a time.
+type UI interface {
+	// Notify shows a message and returns at once.
+	Notify(ctx context.Context, n Notice) error
+	// Confirm shows a trade and waits for yes. ErrCancelled for no.
+	Confirm(ctx context.Context, c Confirmation) error
+	// Choose shows the applications of a card and waits for one; it returns
+	// its index. ErrCancelled for none.
+	Choose(ctx context.Context, labels []string) (int, error)
+}

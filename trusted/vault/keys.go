@@ -1,0 +1,102 @@
+package vault
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/payunit/payunit/trusted"
+)
+
+// seed returns the 32-byte private value of a key, which is made and stored on
+// first use.
+func (v *Vault) seed(ctx context.Context, kind, name string) ([]byte, error) {
+	record := "key/" + kind + "/" + name
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.usableLocked(ctx, record); err != nil {
+		return nil, err
+	}
+	b, err := v.getLocked(record)
+	if err == nil && len(b) != 32 {
+		err = fmt.Errorf("vault: %s: %w", record, trusted.ErrTampered)
+	}
+	if !errors.Is(err, trusted.ErrNotFound) {
+		return b, err
+	}
+	b = make([]byte, 32)
+	if _, err := io.ReadFull(v.rand, b); err != nil {
+		return nil, fmt.Errorf("vault: randomness: %w", err)
+	}
+	if err := v.appendLocked(opPut, record, b); err != nil {
+		clear(b)
+		return nil, err
+	}
+	return b, nil
+}
+
+func (v *Vault) x25519(ctx context.Context, name string) (*ecdh.PrivateKey, error) {
+	seed, err := v.seed(ctx, "x25519", name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed)
+	k, err := ecdh.X25519().NewPrivateKey(seed)
+	if err != nil {
+		return nil, fmt.Errorf("vault: key %s: %w", name, err)
+	}
+	return k, nil
+}
+
+// PublicKey implements trusted.KeyStore.
+func (v *Vault) PublicKey(ctx context.Context, name string) ([]byte, error) {
+	k, err := v.x25519(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return k.PublicKey().Bytes(), nil
+}
+
+// ECDH implements trusted.KeyStore.
+func (v *Vault) ECDH(ctx context.Context, name string, peer []byte) ([]byte, error) {
+	k, err := v.x25519(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := ecdh.X25519().NewPublicKey(peer)
+	if err != nil {
+		return nil, fmt.Errorf("vault: peer's public key: %w", err)
+	}
+	s, err := k.ECDH(p)
+	if err != nil {
+		return nil, fmt.Errorf("vault: key agreement: %w", err)
+	}
+	return s, nil
+}
+
+// VerificationKey implements trusted.KeyStore.
+func (v *Vault) VerificationKey(ctx context.Context, name string) ([]byte, error) {
+	seed, err := v.seed(ctx, "ed25519", name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed)
+	k := ed25519.NewKeyFromSeed(seed)
+	defer clear(k)
+	return append([]byte(nil), k[32:]...), nil
+}
+
+// Sign implements trusted.KeyStore.
+func (v *Vault) Sign(ctx context.Context, name string, message []byte) ([]byte, error) {
+	seed, err := v.seed(ctx, "ed25519", name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed)
+	k := ed25519.NewKeyFromSeed(seed)
+	defer clear(k)
+	return ed25519.Sign(k, message), nil
+}

@@ -1,0 +1,316 @@
+// Package vault is trusted.Storage, trusted.Counter and trusted.KeyStore over
+// one sealed file in a folder.
+//
+// Records are sealed with AES-256-GCM and chained, so that one altered, moved,
+// removed or reordered is noticed. A crash at any moment leaves the state before
+// or after the call that it interrupted. What software alone can't notice is a
+// folder replaced whole by an older copy of itself: the payment server does, by
+// the key serial numbers that it has seen.
+//
+// The file "vault" is a header and a log of frames (integers big endian):
+//
+//	offset  size  field
+//	0       8     magic "PUVAULT1"
+//	8       16    vault id, random
+//	24      8     base: number of the frame before the first one here
+//	32      52    head slot 0: nonce 12, sealed {number 8, tag 16}, tag 16
+//	84      52    head slot 1
+//	136     -     frames
+//
+//	frame:  0     4     length n of what follows
+//	        4     12    nonce
+//	        16    n-12  sealed {op 1, name length 1, name, value}, tag 16
+//
+// The additional data of a frame is magic, id, base, its number and the tag of
+// the frame before; of a head slot it is magic, id, base and the slot's number.
+// A put appends a frame, syncs, then writes the head slot (number modulo 2) and
+// syncs: an altered last frame is thereby told from one that a crash cut off.
+package vault
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/trusted"
+)
+
+const (
+	magic      = "PUVAULT1"
+	headerLen  = 136
+	slotOffset = 32
+	slotLen    = nonceLen + 24 + tagLen
+	nonceLen   = 12
+	tagLen     = 16
+	maxValue   = 1 << 20
+	maxFrame   = nonceLen + 2 + 100 + maxValue + tagLen
+
+	opPut    = 1
+	opDelete = 2
+
+	// compactSlack is how many dead bytes a log may hold before it is
+	// rewritten.
+	compactSlack = 256 << 10
+)
+
+// ErrClosed: the vault was closed.
+var ErrClosed = errors.New("vault: closed")
+
+// Config configures a vault.
+type Config struct {
+	// Key gives the 32-byte sealing key; it has no default.
+	Key KeySource
+	// Rand is the source of nonces and keys; nil means crypto/rand.
+	Rand io.Reader
+	// Context names what the folder belongs to; a folder made under another
+	// name does not open. It may be empty.
+	Context string
+}
+
+// location is where a live record's frame stands.
+type location struct {
+	offset int64
+	length int
+	number uint64
+	prev   [tagLen]byte
+}
+
+// Vault is an open folder. Safe for concurrent use.
+type Vault struct {
+	mu     sync.Mutex
+	dir    string
+	lock   io.Closer
+	f      file
+	create func(path string) (file, error)
+	aead   cipher.AEAD
+	rand   io.Reader
+
+	id     [16]byte
+	base   uint64
+	number uint64
+	tag    [tagLen]byte
+	end    int64
+	live   int64
+	index  map[string]location
+	broken error
+	closed bool
+}
+
+var (
+	_ trusted.Storage  = (*Vault)(nil)
+	_ trusted.Counter  = (*Vault)(nil)
+	_ trusted.KeyStore = (*Vault)(nil)
+	_ trusted.Assured  = (*Vault)(nil)
+)
+
+// Open opens the vault in dir, or makes it. Errors: trusted.ErrInUse when
+// another process or Vault has it open, trusted.ErrTampered when the file does
+// not verify under the key.
+func Open(ctx context.Context, dir string, c Config) (*Vault, error) {
+	if c.Key == nil {
+		return nil, errors.New("vault: Config.Key is nil: choose where the sealing key comes from")
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("vault: making the folder: %w", err)
+	}
+	lock, err := acquire(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{dir: dir, lock: lock, rand: c.Rand, create: createFile, index: map[string]location{}}
+	if err := v.open(ctx, c); err != nil {
+		return nil, errors.Join(err, v.closeFiles())
+	}
+	return v, nil
+}
+
+func (v *Vault) open(ctx context.Context, c Config) error {
+	key, err := c.Key(ctx, v.dir, c.Rand)
+	if err != nil {
+		return err
+	}
+	defer key.Wipe()
+	sealing, err := bind(key, c.Context)
+	if err != nil {
+		return err
+	}
+	defer clear(sealing)
+	block, err := aes.NewCipher(sealing)
+	if err != nil {
+		return fmt.Errorf("vault: sealing key: %w", err)
+	}
+	if v.aead, err = cipher.NewGCM(block); err != nil {
+		return fmt.Errorf("vault: sealing key: %w", err)
+	}
+	path := filepath.Join(v.dir, "vault")
+	v.f, err = openFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return v.rewrite(nil)
+	}
+	if err != nil {
+		return fmt.Errorf("vault: opening: %w", err)
+	}
+	return v.load()
+}
+
+// Close closes the vault and lets another open it. Nothing is pending: every
+// change was durable when its call returned.
+func (v *Vault) Close() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return nil
+	}
+	v.closed = true
+	return v.closeFiles()
+}
+
+func (v *Vault) closeFiles() error {
+	var err error
+	if v.f != nil {
+		err = v.f.Close()
+	}
+	return errors.Join(err, v.lock.Close())
+}
+
+// Assurance returns channel.AssuranceSoftware: the sealing key is in this
+// process's memory.
+func (*Vault) Assurance() channel.Assurance { return channel.AssuranceSoftware }
+
+// Get implements trusted.Storage.
+func (v *Vault) Get(ctx context.Context, name string) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.usableLocked(ctx, name); err != nil {
+		return nil, err
+	}
+	return v.getLocked(name)
+}
+
+func (v *Vault) getLocked(name string) ([]byte, error) {
+	l, ok := v.index[name]
+	if !ok {
+		return nil, fmt.Errorf("vault: %s: %w", name, trusted.ErrNotFound)
+	}
+	frame := make([]byte, l.length)
+	if _, err := v.f.ReadAt(frame, l.offset); err != nil {
+		return nil, fmt.Errorf("vault: reading %s: %w", name, err)
+	}
+	op, n, value, err := v.unseal(frame, l.number, l.prev)
+	if err != nil || op != opPut || n != name {
+		return nil, fmt.Errorf("vault: %s: %w", name, trusted.ErrTampered)
+	}
+	return value, nil
+}
+
+// Put implements trusted.Storage. A value is at most 1 MiB.
+func (v *Vault) Put(ctx context.Context, name string, value []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.usableLocked(ctx, name); err != nil {
+		return err
+	}
+	if len(value) > maxValue {
+		return fmt.Errorf("vault: %s: %d bytes, at most %d", name, len(value), maxValue)
+	}
+	return v.appendLocked(opPut, name, value)
+}
+
+// Delete implements trusted.Storage.
+func (v *Vault) Delete(ctx context.Context, name string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.usableLocked(ctx, name); err != nil {
+		return err
+	}
+	if _, ok := v.index[name]; !ok {
+		return nil
+	}
+	return v.appendLocked(opDelete, name, nil)
+}
+
+// List implements trusted.Storage.
+func (v *Vault) List(ctx context.Context, prefix string) ([]string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.stateLocked(ctx); err != nil {
+		return nil, err
+	}
+	var names []string
+	for n := range v.index {
+		if strings.HasPrefix(n, prefix) {
+			names = append(names, n)
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// Next implements trusted.Counter.
+func (v *Vault) Next(ctx context.Context, name string) (uint64, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	name = "counter/" + name
+	if err := v.usableLocked(ctx, name); err != nil {
+		return 0, err
+	}
+	var n uint64
+	b, err := v.getLocked(name)
+	switch {
+	case errors.Is(err, trusted.ErrNotFound):
+	case err != nil:
+		return 0, err
+	case len(b) != 8:
+		return 0, fmt.Errorf("vault: %s: %w", name, trusted.ErrTampered)
+	default:
+		n = binary.BigEndian.Uint64(b)
+	}
+	n++
+	if n == 0 {
+		return 0, fmt.Errorf("vault: %s is exhausted", name)
+	}
+	if err := v.appendLocked(opPut, name, binary.BigEndian.AppendUint64(nil, n)); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (v *Vault) stateLocked(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("vault: %w", err)
+	}
+	if v.closed {
+		return ErrClosed
+	}
+	return v.broken
+}
+
+func (v *Vault) usableLocked(ctx context.Context, name string) error {
+	if err := v.stateLocked(ctx); err != nil {
+		return err
+	}
+	if name == "" || len(name) > 100 {
+		return fmt.Errorf("vault: record name of %d bytes, want 1 to 100", len(name))
+	}
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("-_./", rune(c)) {
+			return fmt.Errorf("vault: record name has %q at %d", c, i)
+		}
+	}
+	return nil
+}
