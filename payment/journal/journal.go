@@ -43,7 +43,7 @@ type Entry struct {
 	State State  `json:"state"`
 	// STAN, RRN, MTI and TransmissionTime identify the original request, as
 	// it carried them.
-	STAN             int       `json:"stan"`
+	STAN             string    `json:"stan"`
 	RRN              string    `json:"rrn"`
 	MTI              string    `json:"mti"`
 	TransmissionTime time.Time `json:"transmission_time"`
