@@ -16,6 +16,7 @@ type application struct {
 	pdol, cdol1, ddol tlv.DOL
 	cdol2             tlv.DOL
 	currency, country []byte
+	exponent          byte
 	keys              cardKeys
 }
 
@@ -44,7 +45,8 @@ func personalise(p *Profile, s *Application, o Options) (*application, error) {
 	if err := o.PKI.check(); err != nil {
 		return nil, err
 	}
-	a := &application{spec: s, aip: s.AIP[:], currency: tlv.AppendN(nil, uint64(o.Currency), 2), country: tlv.AppendN(nil, uint64(o.Country), 2)}
+	a := &application{spec: s, aip: s.AIP[:], currency: tlv.AppendN(nil, uint64(o.Currency.Numeric()), 2), country: tlv.AppendN(nil, uint64(o.Country), 2)}
+	a.exponent = o.Currency.Exponent()
 	var err error
 	for _, d := range []struct {
 		to   *tlv.DOL
@@ -183,7 +185,7 @@ func (a *application) staticRecord() []byte {
 	r = tlv.Append(r, 0x9F0E, s.Denial[:])
 	r = tlv.Append(r, 0x9F0F, s.Online[:])
 	r = tlv.Append(r, 0x9F42, a.currency)
-	r = tlv.Append(r, 0x9F44, []byte{2})
+	r = tlv.Append(r, 0x9F44, []byte{a.exponent})
 	r = tlv.Append(r, 0x8C, s.CDOL1)
 	r = tlv.Append(r, 0x8D, s.CDOL2)
 	return tlv.Append(r, 0x9F4A, []byte{0x82})

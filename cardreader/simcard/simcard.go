@@ -19,6 +19,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/payunit/payunit/payment/money"
 )
 
 // Options are what a card needs from its surroundings.
@@ -33,11 +35,8 @@ type Options struct {
 	// Rand feeds challenges, the card's unpredictable numbers and the first
 	// transaction counter. Nil is crypto/rand.
 	Rand io.Reader
-	// Now dates the faults' delays only; a card has no clock. Nil is time.Now.
-	Now func() time.Time
-	// Currency is the application currency (9F42), ISO 4217 numeric as decimal
-	// digits: 978. Zero is 978, the euro.
-	Currency int
+	// Currency is the application currency (9F42, 9F44). Zero is the euro.
+	Currency money.Currency
 	// Country is the issuer country (5F28), ISO 3166-1 numeric. Zero is 276.
 	Country int
 	// Faults are what goes wrong, and when. Nil is nothing.
@@ -80,8 +79,12 @@ func New(p Profile, o Options) (*Card, error) {
 	if o.State == nil {
 		o.State = &memoryStore{}
 	}
-	if o.Currency == 0 {
-		o.Currency = 978
+	if o.Currency.IsZero() {
+		eur, err := money.ByCode("EUR")
+		if err != nil {
+			return nil, err
+		}
+		o.Currency = eur
 	}
 	if o.Country == 0 {
 		o.Country = 276
