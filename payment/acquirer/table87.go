@@ -164,22 +164,29 @@ func BCD87() Table {
 	}
 }
 
-// StandardHex87 is the table of iso87-hex: ISO 8583:1987 as it stands, all in
-// printable characters, bytes in hexadecimal. The private fields are kept as
-// extra fields, so it carries no order id and no KSN.
+// StandardHex87 is the table of iso87-hex: ISO 8583:1987 as it stands, in
+// printable characters, bytes in hexadecimal but for 55, which 1987 had not
+// given to chips yet and which hosts fill with text or bytes as they are. The
+// private fields are kept as extra fields, so it carries no order id and no KSN.
 func StandardHex87() Table {
 	return Table{
 		Name: "iso87-hex", Text: "ISO 8583:1987 as published, all printable, bytes in hexadecimal",
-		Digits: ASCII, Lengths: ASCII, Bytes: Hex, Bitmap: Hex, Elements: standard87(),
+		Digits: ASCII, Lengths: ASCII, Bytes: Hex, Bitmap: Hex,
+		Elements: replace(standard87(), Element{55, "ICC data", B, 3, 999, Raw, MemberICC}),
 	}
 }
 
 // StandardBinary87 is the table of iso87-binary: ISO 8583:1987 as it stands, in
-// BCD with zeros as fill, binary bitmaps.
+// BCD with zeros as fill, binary bitmaps. Currency codes, which the standard
+// lets be letters, are in ASCII.
 func StandardBinary87() Table {
 	return Table{
 		Name: "iso87-binary", Text: "ISO 8583:1987 as published, BCD, binary bitmap",
-		Digits: BCD, Lengths: BCD, Bytes: Raw, Bitmap: Raw, Odd: RightZero, Elements: standard87(),
+		Digits: BCD, Lengths: BCD, Bytes: Raw, Bitmap: Raw, Odd: RightZero,
+		Elements: replace(standard87(),
+			Element{49, "currency code, transaction", N, 0, 3, ASCII, MemberCurrency},
+			Element{50, "currency code, settlement", N, 0, 3, ASCII, MemberSettlementCurrency},
+			Element{51, "currency code, cardholder billing", N, 0, 3, ASCII, NoMember}),
 	}
 }
 
