@@ -1,0 +1,252 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Report is what an audit found.
+type Report struct {
+	Entries, Orders, Authorisations int
+	// Pending is the number of authorisations that are booked and neither
+	// completed nor reversed.
+	Pending int
+	// Hash is the last link of the chain of entries: kept elsewhere, it proves
+	// later that nothing before it was changed.
+	Hash [32]byte
+	// Problems says what is wrong, first things first; empty when all is well.
+	Problems []string
+}
+
+// maxProblems bounds a report; one broken page breaks many entries.
+const maxProblems = 100
+
+// Audit reads the whole ledger and checks that every entry sums to zero, that
+// the chain of hashes is whole, that balances are the sums of their postings,
+// that each authorisation is booked, completed and booked back exactly as its
+// state says, and that each order's state is that of its authorisation. The
+// error is that of the store; what is wrong in the ledger is in the report.
+func Audit(ctx context.Context, l Ledger) (Report, error) {
+	var a auditor
+	err := l.View(ctx, func(tx Tx) error {
+		a = auditor{
+			balances: map[[2]string]int64{},
+			booked:   map[Key]map[Kind]Entry{},
+			live:     map[string]Authorisation{},
+		}
+		for _, step := range []func() error{
+			func() error { return tx.EachEntry(a.entry) },
+			func() error { return tx.EachBalance(a.balance) },
+			func() error { return tx.EachAuthorisation(a.authorisation) },
+			func() error { return tx.EachOrder(a.order) },
+		} {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		a.finish()
+		return nil
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("ledger: audit: %w", err)
+	}
+	return a.report, nil
+}
+
+type auditor struct {
+	report   Report
+	balances map[[2]string]int64
+	// booked are the entries of authorisations not yet seen.
+	booked map[Key]map[Kind]Entry
+	// live are the approved and completed authorisations by order.
+	live map[string]Authorisation
+}
+
+func (a *auditor) wrong(format string, v ...any) {
+	if len(a.report.Problems) < maxProblems {
+		a.report.Problems = append(a.report.Problems, fmt.Sprintf(format, v...))
+	}
+}
+
+func (a *auditor) entry(b Booked) error {
+	a.report.Entries++
+	if b.Number != uint64(a.report.Entries) {
+		a.wrong("entry %d (%s) stands where number %d belongs", b.Number, b.Key, a.report.Entries)
+	}
+	if want := Chain(a.report.Hash, b.Number, &b.Entry); want != b.Hash {
+		a.wrong("entry %d (%s): its hash does not follow from its content and the entry before", b.Number, b.Key)
+	}
+	a.report.Hash = b.Hash
+	if err := b.Check(); err != nil {
+		a.wrong("entry %d: %v", b.Number, err)
+	}
+	for _, p := range b.Postings {
+		id := [2]string{p.Account, p.Amount.Currency.Code()}
+		s, ok := add(a.balances[id], p.Amount.Minor)
+		if !ok {
+			a.wrong("entry %d: sum of account %s out of range", b.Number, p.Account)
+		}
+		a.balances[id] = s
+	}
+	if b.Kind == KindOpening {
+		return nil
+	}
+	m := a.booked[b.Authorisation]
+	if m == nil {
+		m = map[Kind]Entry{}
+		a.booked[b.Authorisation] = m
+	}
+	if _, twice := m[b.Kind]; twice {
+		a.wrong("authorisation %s has two entries of kind %s", b.Authorisation, b.Kind)
+	}
+	m[b.Kind] = b.Entry
+	return nil
+}
+
+func (a *auditor) balance(account, currency string, minor int64) error {
+	id := [2]string{account, currency}
+	if sum := a.balances[id]; sum != minor {
+		a.wrong("account %s: balance %d %s, its postings sum to %d", account, minor, currency, sum)
+	}
+	delete(a.balances, id)
+	return nil
+}
+
+// kindsOf are the entries that an authorisation in a state has; a reversal of
+// what was never booked has none.
+func kindsOf(s AuthState) []Kind {
+	switch s {
+	case AuthApproved:
+		return []Kind{KindBook}
+	case AuthCompleted:
+		return []Kind{KindBook, KindComplete}
+	case AuthReversed:
+		return []Kind{KindBook, KindReverse}
+	}
+	return nil
+}
+
+func (a *auditor) authorisation(v Authorisation) error {
+	a.report.Authorisations++
+	entries := a.booked[v.Key]
+	delete(a.booked, v.Key)
+	want := kindsOf(v.State)
+	ok := len(entries) == len(want) || v.State == AuthReversed && len(entries) == 0
+	for k := range entries {
+		ok = ok && slices.Contains(want, k)
+	}
+	if !ok {
+		a.wrong("authorisation %s is %s and has entries of kind %s", v.Key, v.State, kindNames(entries))
+		return nil
+	}
+	switch v.State {
+	case AuthApproved, AuthCompleted:
+		if v.State == AuthApproved {
+			a.report.Pending++
+		}
+		if o, twice := a.live[v.Order]; twice {
+			a.wrong("order %s is booked twice: by %s and by %s", v.Order, o.Key, v.Key)
+		}
+		a.live[v.Order] = v
+	case AuthDeclined, AuthReversed:
+	default:
+		a.wrong("authorisation %s: state is not known", v.Key)
+	}
+	if b, ok := entries[KindBook]; ok {
+		a.amounts(v, b)
+	}
+	if r, ok := entries[KindReverse]; ok && !cancels(entries[KindBook], r) {
+		a.wrong("authorisation %s: its reversal does not take back what was booked", v.Key)
+	}
+	return nil
+}
+
+// amounts checks that what was booked is the authorisation's amount.
+func (a *auditor) amounts(v Authorisation, e Entry) {
+	var sum int64
+	for _, p := range e.Postings {
+		if p.Amount.Currency != v.Amount.Currency {
+			a.wrong("authorisation %s: booked in %s, authorised in %s", v.Key, p.Amount.Currency, v.Amount.Currency)
+			return
+		}
+		if p.Amount.Minor > 0 {
+			sum += p.Amount.Minor
+		}
+	}
+	if sum != v.Amount.Minor {
+		a.wrong("authorisation %s: booked %d, authorised %d", v.Key, sum, v.Amount.Minor)
+	}
+}
+
+// cancels reports whether two entries together move nothing.
+func cancels(x, y Entry) bool {
+	net := map[string]int64{}
+	for _, p := range slices.Concat(x.Postings, y.Postings) {
+		net[p.Account+" "+p.Amount.Currency.Code()] += p.Amount.Minor
+	}
+	for _, n := range net {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func kindNames(m map[Kind]Entry) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	names := make([]string, 0, len(m))
+	for k := range m {
+		names = append(names, string(k))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func (a *auditor) order(o Order) error {
+	a.report.Orders++
+	live, booked := a.live[o.ID]
+	delete(a.live, o.ID)
+	switch {
+	case o.State == OrderOpen && booked:
+		a.wrong("order %s is open and booked by %s", o.ID, live.Key)
+	case o.State == OrderOpen:
+	case !booked:
+		a.wrong("order %s is %s and nothing is booked for it", o.ID, o.State)
+	case o.Authorisation != live.Key:
+		a.wrong("order %s names %s and is booked by %s", o.ID, o.Authorisation, live.Key)
+	case o.Amount != live.Amount:
+		a.wrong("order %s is for %s and booked with %s", o.ID, o.Amount, live.Amount)
+	case o.State == OrderPending && live.State != AuthApproved, o.State == OrderPaid && live.State != AuthCompleted:
+		a.wrong("order %s is %s, its authorisation %s", o.ID, o.State, live.State)
+	case o.State != OrderPending && o.State != OrderPaid:
+		a.wrong("order %s: state is not known", o.ID)
+	}
+	return nil
+}
+
+// finish reports what nothing accounts for, in a stable order.
+func (a *auditor) finish() {
+	var rest []string
+	for id, sum := range a.balances {
+		if sum != 0 {
+			rest = append(rest, fmt.Sprintf("account %s has postings in %s and no balance", id[0], id[1]))
+		}
+	}
+	for k := range a.booked {
+		rest = append(rest, fmt.Sprintf("entries belong to authorisation %s, which there is not", k))
+	}
+	for id, v := range a.live {
+		rest = append(rest, fmt.Sprintf("authorisation %s is booked for order %s, which there is not", v.Key, id))
+	}
+	slices.Sort(rest)
+	for _, s := range rest {
+		a.wrong("%s", s)
+	}
+}

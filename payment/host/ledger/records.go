@@ -1,0 +1,149 @@
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/payunit/payunit/payment/money"
+)
+
+// OrderState is what has become of an order.
+type OrderState string
+
+// The states of an order.
+const (
+	OrderOpen    OrderState = "open"    // it can be paid
+	OrderPending OrderState = "pending" // a booked request is neither completed nor reversed
+	OrderPaid    OrderState = "paid"    // it is paid
+)
+
+// Order is what a merchant wants to be paid.
+type Order struct {
+	ID string
+	// Type is the kind of trade, as payment/trade spells it.
+	Type   string
+	Amount money.Amount
+	// Merchant is the merchant id that the order belongs to.
+	Merchant string
+	State    OrderState
+	// Authorisation is what made the order pending or paid, else zero.
+	Authorisation Key
+	Created       time.Time
+}
+
+// Terminal is an enrolled unit.
+type Terminal struct {
+	// ID is the terminal id, ISO 8583 DE 41.
+	ID string
+	// Number is the terminal's number, which its key ids are made of.
+	Number uint64
+	// DeviceKey is the unit's static public key in the channel.
+	DeviceKey []byte
+	// MerchantID and Merchant are whom its payments are for.
+	MerchantID, Merchant string
+	// PINFormat is 4 for a terminal with AES keys, 0 for one with TDES keys.
+	PINFormat uint8
+	// Device, DeviceClass and Assurance are what enrolment learned of the
+	// unit.
+	Device, DeviceClass string
+	Assurance           uint8
+	// MACKeys and PINKeys are the DUKPT counters that were used.
+	MACKeys, PINKeys Window
+	// Activation is the code under which it enrolled.
+	Activation string
+	Enrolled   time.Time
+}
+
+// Activation is the permission to enrol one unit. The secret that goes with it
+// is not in the ledger.
+type Activation struct {
+	ID                   string
+	MerchantID, Merchant string
+	Expires              time.Time
+	// Terminal is the terminal that used it, "" as long as none did.
+	Terminal string
+}
+
+// Key identifies a request: a terminal's STAN and RRN.
+type Key struct{ Terminal, STAN, RRN string }
+
+// IsZero reports whether k identifies nothing.
+func (k Key) IsZero() bool { return k == Key{} }
+
+// String returns terminal, STAN and RRN with slashes between.
+func (k Key) String() string {
+	if k.IsZero() {
+		return ""
+	}
+	return k.Terminal + "/" + k.STAN + "/" + k.RRN
+}
+
+// ParseKey reads what String wrote. Errors wrap ErrInvalid.
+func ParseKey(s string) (Key, error) {
+	if s == "" {
+		return Key{}, nil
+	}
+	p := strings.Split(s, "/")
+	if len(p) != 3 {
+		return Key{}, fmt.Errorf("%w: key of an authorisation", ErrInvalid)
+	}
+	k := Key{p[0], p[1], p[2]}
+	return k, k.Check()
+}
+
+// Check says whether k identifies a request. Errors wrap ErrInvalid.
+func (k Key) Check() error {
+	for _, f := range [...]struct{ name, v string }{{"terminal", k.Terminal}, {"STAN", k.STAN}, {"RRN", k.RRN}} {
+		if f.v == "" || strings.Contains(f.v, "/") {
+			return fmt.Errorf("%w: key of an authorisation: %s", ErrInvalid, f.name)
+		}
+	}
+	return nil
+}
+
+// AuthState is what has become of a request.
+type AuthState string
+
+// The states of an authorisation.
+const (
+	AuthDeclined  AuthState = "declined"  // refused, nothing was booked
+	AuthApproved  AuthState = "approved"  // booked, to be completed or reversed
+	AuthCompleted AuthState = "completed" // booked, the card has approved too
+	AuthReversed  AuthState = "reversed"  // nothing is booked, or it was booked back
+)
+
+// Authorisation is a request with its answer, or a reversal whose request never
+// came: then only Key, State, Amount, Order and the times are set.
+type Authorisation struct {
+	Key Key
+	// Transmitted is the request's transmission date and time (DE 7).
+	Transmitted time.Time
+	Order       string
+	Amount      money.Amount
+	// Card is the issuer's reference of the card, "" when it was not asked.
+	Card  string
+	State AuthState
+	// Content is a digest of the request's content, by which a repeat is told
+	// from another request under the same numbers.
+	Content []byte
+	// ResponseCode, AuthCode and ICC are the answer.
+	ResponseCode, AuthCode string
+	ICC                    []byte
+	// Completion is the card's last word, field 55 of the completion without
+	// account data.
+	Completion       []byte
+	Created, Changed time.Time
+}
+
+// Card is what changes about a card.
+type Card struct {
+	// Ref is the issuer's reference, not the PAN.
+	Ref string
+	// ATC are the application transaction counters seen in true cryptograms.
+	ATC Window
+	// PINTries is how many wrong PINs are left.
+	PINTries int
+	// Blocked is set when the issuer takes the card out of service.
+	Blocked bool
+}
