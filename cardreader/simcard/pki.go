@@ -78,7 +78,7 @@ func NewPKI(random io.Reader) (*PKI, error) {
 
 // authorities are the RIDs and indexes that the built-in profiles name.
 func authorities() []Authority {
-	visa, mastercard := [5]byte(aidVisa[:5]), [5]byte(aidMastercard[:5])
+	visa, mastercard := [5]byte(unhex(aidVisa)[:5]), [5]byte(unhex(aidMastercard)[:5])
 	return []Authority{
 		{RID: visa, Index: indexKnown, Expiry: pkiExpiry},
 		{RID: mastercard, Index: indexKnown, Expiry: pkiExpiry},

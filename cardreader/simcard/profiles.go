@@ -12,9 +12,9 @@ const TestPIN = "1234"
 
 // AIDs of the built-in profiles. They are the schemes' own, so that any
 // terminal knows them; the CA keys under them are payunit's test keys.
-var (
-	aidVisa       = unhex("A0000000031010")
-	aidMastercard = unhex("A0000000041010")
+const (
+	aidVisa       = "A0000000031010"
+	aidMastercard = "A0000000041010"
 )
 
 // CA key indexes of the built-in profiles, in the range that no scheme uses for
@@ -62,7 +62,7 @@ func LookupProfile(name string) (Profile, error) {
 // base is the application that the profiles are variations of.
 func base(pan string) Application {
 	return Application{
-		AID: aidVisa, Label: "PAYUNIT TEST", Priority: 1,
+		AID: unhex(aidVisa), Label: "PAYUNIT TEST", Priority: 1,
 		PAN: pan, PSN: 0, Effective: "240101", Expiry: "311231", ServiceCode: 201,
 		AIP: [2]byte{aipDDA | aipCVM | aipRisk | aipIssuerAuth, 0},
 		AUC: [2]byte{0xFF, 0xC0}, // everywhere, for everything, with cashback
@@ -125,7 +125,7 @@ func builtin() []Profile {
 		p.PSE = false
 		a.Label, a.Preferred = "DEBIT", "Payunit Debit"
 		b := base("5413330089020011")
-		b.AID, b.Label, b.Priority = aidMastercard, "CREDIT", 2
+		b.AID, b.Label, b.Priority = unhex(aidMastercard), "CREDIT", 2
 		p.Applications = append(p.Applications, b)
 	})
 	add("pdol", "PDOL, GET PROCESSING OPTIONS in format 2", "4761739001010101", func(_ *Profile, a *Application) {
@@ -180,7 +180,7 @@ func builtin() []Profile {
 	add("refused-app", "two applications; the first refuses GET PROCESSING OPTIONS with 6985", "4761739001010242", func(p *Profile, a *Application) {
 		a.RefuseGPO = true
 		b := base("5413330089020029")
-		b.AID, b.Label, b.Priority = aidMastercard, "CREDIT", 2
+		b.AID, b.Label, b.Priority = unhex(aidMastercard), "CREDIT", 2
 		p.Applications = append(p.Applications, b)
 	})
 	add("long-pan", "PAN of 19 digits, key derivation B, EMV2000 session keys", "4761739001010250019", func(_ *Profile, a *Application) {
