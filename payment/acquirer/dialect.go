@@ -407,7 +407,10 @@ func (d *Dialect) split(b []byte) ([]*element, error) {
 		}
 		end += d.bitmapSize(bits.Len())
 	}
-	for n := 2; n <= 128; n++ {
+	for n := 2; n <= min(bits.Len(), 128); n++ {
+		if !bits.IsSet(n) {
+			continue
+		}
 		if e, ok := msg.GetField(n).(*element); ok && e != bad {
 			els = append(els, e)
 			end = len(b) - e.rest + e.size

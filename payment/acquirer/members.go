@@ -240,6 +240,9 @@ const replacementRest = "000000000000C00000000C00000000"
 
 // pin makes the fields of the PIN block.
 func (d *Dialect) pin(mem Member, m *Message) ([]byte, string) {
+	if mem == MemberPINSecurity && d.members[mem] == nil {
+		return nil, "" // judged with the block
+	}
 	if m.PINBlock == nil {
 		if len(m.PINKSN) > 0 || m.PINFormat != 0 {
 			return nil, "is given without a PIN block"
@@ -437,7 +440,7 @@ func (w *draft) set(mem Member, v []byte) (reason string) {
 		n, _ := strconv.ParseInt(string(v[:12]), 10, 64)
 		w.replaced = &n
 	case MemberTransmissionTime:
-		m.TransmissionTime, reason = w.d.dated(string(v), "0102150405")
+		m.TransmissionTime, reason = w.d.dated(string(v))
 	case MemberLocalTime:
 		w.clock = string(v)
 	case MemberLocalDate:
@@ -551,7 +554,7 @@ func (w *draft) finish() error {
 		return d.at(MemberLocalTime, "is a time without a date, or a date without a time")
 	}
 	if w.clock != "" {
-		t, reason := d.dated(w.date+w.clock, "0102150405")
+		t, reason := d.dated(w.date + w.clock)
 		if reason != "" {
 			return d.at(MemberLocalDate, reason)
 		}

@@ -61,7 +61,7 @@ func (d *Dialect) parseOriginal(mem Member, v []byte) (*Original, string) {
 			return nil, "has an acquirer with leading zeros"
 		}
 	} else {
-		t, reason = d.dated(s[10:20], "0102150405")
+		t, reason = d.dated(s[10:20])
 		o.AcquirerID = strings.TrimLeft(s[20:31], "0")
 		if strings.Trim(s[31:], "0") != "" {
 			return nil, "names a forwarding institution"

@@ -5,36 +5,32 @@ import (
 	"time"
 )
 
-// dated reads a date and time without a year and gives it the year in which it
-// is nearest to now: a message of 31 December that arrives on 1 January is a
-// day old.
-func (d *Dialect) dated(s, layout string) (time.Time, string) {
+// dated reads a date and time without a year, MMDDhhmmss, and gives it the year
+// in which it is nearest to now: a message of 31 December that arrives on 1
+// January is a day old.
+func (d *Dialect) dated(s string) (time.Time, string) {
 	now := d.now().UTC()
-	var best time.Time
-	for year := now.Year() - 1; year <= now.Year()+1; year++ {
-		t, err := time.Parse("2006"+layout, fmt.Sprintf("%04d", year)+s)
-		if err != nil {
-			continue
-		}
-		if best.IsZero() || distance(t, now) < distance(best, now) {
-			best = t
-		}
-	}
-	if best.IsZero() {
-		return time.Time{}, "is no date and time"
-	}
-	return best, ""
+	return nearest(now, [3]int{now.Year() - 1, now.Year(), now.Year() + 1}, s)
 }
-
-func distance(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
 
 // centuried reads YYMMDDhhmmss, with the century in which it is nearest to now.
 func (d *Dialect) centuried(s string) (time.Time, string) {
 	now := d.now().UTC()
+	c := now.Year()/100*100 + two(s)
+	return nearest(now, [3]int{c - 100, c, c + 100}, s[2:])
+}
+
+// nearest is the date and time of those years that is nearest to now.
+func nearest(now time.Time, years [3]int, s string) (time.Time, string) {
+	month, day, hour, minute, second := two(s), two(s[2:]), two(s[4:]), two(s[6:]), two(s[8:])
+	if hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, "is no date and time"
+	}
 	var best time.Time
-	for _, c := range [3]int{-1, 0, 1} {
-		t, err := time.Parse("20060102150405", fmt.Sprintf("%02d", now.Year()/100+c)+s)
-		if err != nil {
+	for _, y := range years {
+		t := time.Date(y, time.Month(month), day, hour, minute, second, 0, time.UTC)
+		// Date carries a day too many into the next month.
+		if month < 1 || month > 12 || t.Day() != day || t.Month() != time.Month(month) {
 			continue
 		}
 		if best.IsZero() || distance(t, now) < distance(best, now) {
@@ -46,6 +42,11 @@ func (d *Dialect) centuried(s string) (time.Time, string) {
 	}
 	return best, ""
 }
+
+// two reads the first two digits of s.
+func two(s string) int { return int(s[0]-'0')*10 + int(s[1]-'0') }
+
+func distance(a, b time.Time) time.Duration { return a.Sub(b).Abs() }
 
 // RRN makes a retrieval reference number of twelve digits: the last digit of
 // the year, the day of the year, the hour, all in UTC, and the STAN. It is
