@@ -122,8 +122,6 @@ func (a *application) amount(t transaction) (int64, bool) {
 func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 	s, m, spec := &c.session, c.session.mem, c.session.app.spec
 	amount, own := s.app.amount(t)
-	_, enc := spec.offlinePIN()
-	plain, _ := spec.offlinePIN()
 	given = want
 	switch {
 	case want == aac:
@@ -137,7 +135,7 @@ func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 			s.cvr.set(cvrVelocity)
 		}
 	}
-	if given == aac && (plain || enc) && c.state.PINTries == 0 {
+	if given == aac && c.pinBlocked() {
 		reason = reasonPINBlocked
 	}
 	s.cvr.first(given)
@@ -155,7 +153,7 @@ func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 func (c *Card) riskyOffline(amount int64, own bool) bool {
 	m, spec := c.session.mem, c.session.app.spec
 	switch {
-	case m.OnlineIncomplete, m.LastOnlineATC == 0, m.AuthFailed:
+	case m.OnlineIncomplete, m.LastOnlineATC == 0, m.AuthFailed, c.pinBlocked():
 		return true
 	case m.OfflineCount >= int(m.LowerLimit):
 		return true
@@ -163,6 +161,13 @@ func (c *Card) riskyOffline(amount int64, own bool) bool {
 		return true
 	}
 	return false
+}
+
+// pinBlocked reports whether the application takes an offline PIN and there are
+// no tries left for it.
+func (c *Card) pinBlocked() bool {
+	plain, enciphered := c.session.app.spec.offlinePIN()
+	return (plain || enciphered) && c.state.PINTries == 0
 }
 
 func (c *Card) countOffline(amount int64, own bool) {

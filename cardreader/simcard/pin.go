@@ -41,7 +41,6 @@ func (c *Card) verify(cmd apdu.Command) ([]byte, apdu.Status) {
 	if !c.saveLocked() {
 		return nil, 0x6581
 	}
-	s.pinTried = true
 	s.cvr.set(cvrPINPerformed)
 	want := pinBlock2(c.state.PIN)
 	defer clear(want)
@@ -56,7 +55,6 @@ func (c *Card) verify(cmd apdu.Command) ([]byte, apdu.Status) {
 	if !c.saveLocked() {
 		return nil, 0x6581
 	}
-	s.pinOK = true
 	s.cvr[cvrPINFailed>>8] &^= cvrPINFailed & 0xFF
 	return nil, apdu.StatusOK
 }

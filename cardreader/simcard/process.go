@@ -33,9 +33,8 @@ type session struct {
 	foundAt int
 
 	pdolData, cdol1Data []byte
-	challenge           []byte // of the command just before this one
-	signed              bool   // INTERNAL AUTHENTICATE was answered
-	pinTried, pinOK     bool
+	challenge           []byte  // of the command just before this one
+	signed              bool    // INTERNAL AUTHENTICATE was answered
 	ac                  [8]byte // the last cryptogram given
 	wentOnline          bool
 	auth                authResult
