@@ -1,0 +1,273 @@
+package sqlledger
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
+)
+
+// micros and moment turn times into columns and back; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func moment(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// blob is a column that is never NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func bytesOf(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func amount(minor int64, code string) (money.Amount, error) {
+	if code == "" && minor == 0 {
+		return money.Amount{}, nil
+	}
+	c, err := money.ByCode(code)
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("sqlledger: recorded amount: %w", err)
+	}
+	return money.New(minor, c), nil
+}
+
+const orderColumns = "id, type, minor, currency, merchant, state, authorisation, created"
+
+func scanOrder(scan func(...any) error) (ledger.Order, error) {
+	var o ledger.Order
+	var minor, created int64
+	var currency, auth string
+	if err := scan(&o.ID, &o.Type, &minor, &currency, &o.Merchant, &o.State, &auth, &created); err != nil {
+		return o, err
+	}
+	var err error
+	o.Created = moment(created)
+	if o.Amount, err = amount(minor, currency); err != nil {
+		return o, err
+	}
+	o.Authorisation, err = ledger.ParseKey(auth)
+	return o, err
+}
+
+// Order returns an order or ErrNotFound.
+func (t *tx) Order(id string) (ledger.Order, error) {
+	var o ledger.Order
+	err := t.one("order", "SELECT "+orderColumns+" FROM orders WHERE id = ?", []any{id}, func(scan func(...any) error) (err error) {
+		o, err = scanOrder(scan)
+		return err
+	})
+	return o, err
+}
+
+// PutOrder writes an order.
+func (t *tx) PutOrder(o ledger.Order) error {
+	if o.ID == "" || o.Amount.Currency.IsZero() || o.Amount.Minor < 0 {
+		return fmt.Errorf("%w: order without id or amount", ledger.ErrInvalid)
+	}
+	return t.exec("writing an order", "INSERT OR REPLACE INTO orders ("+orderColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created))
+}
+
+// EachOrder walks over the orders.
+func (t *tx) EachOrder(fn func(ledger.Order) error) error {
+	return t.each("reading orders", "SELECT "+orderColumns+" FROM orders ORDER BY id", nil, func(scan func(...any) error) error {
+		o, err := scanOrder(scan)
+		if err != nil {
+			return err
+		}
+		return fn(o)
+	})
+}
+
+const terminalColumns = "id, number, device_key, merchant_id, merchant, pin_format, device, device_class, assurance, mac_high, mac_bits, pin_high, pin_bits, activation, enrolled"
+
+func scanTerminal(scan func(...any) error) (ledger.Terminal, error) {
+	var v ledger.Terminal
+	var number, macHigh, macBits, pinHigh, pinBits, enrolled int64
+	err := scan(&v.ID, &number, &v.DeviceKey, &v.MerchantID, &v.Merchant, &v.PINFormat, &v.Device, &v.DeviceClass, &v.Assurance,
+		&macHigh, &macBits, &pinHigh, &pinBits, &v.Activation, &enrolled)
+	v.Number = uint64(number)
+	v.MACKeys = ledger.Window{High: uint64(macHigh), Bits: uint64(macBits)}
+	v.PINKeys = ledger.Window{High: uint64(pinHigh), Bits: uint64(pinBits)}
+	v.Enrolled = moment(enrolled)
+	return v, err
+}
+
+func (t *tx) terminal(where string, arg any) (ledger.Terminal, error) {
+	var v ledger.Terminal
+	err := t.one("terminal", "SELECT "+terminalColumns+" FROM terminals WHERE "+where+" = ?", []any{arg}, func(scan func(...any) error) (err error) {
+		v, err = scanTerminal(scan)
+		return err
+	})
+	return v, err
+}
+
+// Terminal returns a terminal or ErrNotFound.
+func (t *tx) Terminal(id string) (ledger.Terminal, error) { return t.terminal("id", id) }
+
+// TerminalByKey returns the terminal with that device key, or ErrNotFound.
+func (t *tx) TerminalByKey(key []byte) (ledger.Terminal, error) {
+	return t.terminal("device_key", blob(key))
+}
+
+// PutTerminal writes a terminal.
+func (t *tx) PutTerminal(v ledger.Terminal) error {
+	if v.ID == "" || len(v.DeviceKey) == 0 || v.Number == 0 {
+		return fmt.Errorf("%w: terminal without id, number or device key", ledger.ErrInvalid)
+	}
+	other, err := t.TerminalByKey(v.DeviceKey)
+	if err == nil && other.ID != v.ID {
+		return fmt.Errorf("%w: the device key belongs to another terminal", ledger.ErrConflict)
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	// No "OR REPLACE": it would delete another terminal of the same number.
+	return t.exec("writing a terminal", "INSERT INTO terminals ("+terminalColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
+		"ON CONFLICT (id) DO UPDATE SET number = excluded.number, device_key = excluded.device_key, merchant_id = excluded.merchant_id, "+
+		"merchant = excluded.merchant, pin_format = excluded.pin_format, device = excluded.device, device_class = excluded.device_class, "+
+		"assurance = excluded.assurance, mac_high = excluded.mac_high, mac_bits = excluded.mac_bits, pin_high = excluded.pin_high, "+
+		"pin_bits = excluded.pin_bits, activation = excluded.activation, enrolled = excluded.enrolled",
+		v.ID, int64(v.Number), v.DeviceKey, v.MerchantID, v.Merchant, v.PINFormat, v.Device, v.DeviceClass, v.Assurance,
+		int64(v.MACKeys.High), int64(v.MACKeys.Bits), int64(v.PINKeys.High), int64(v.PINKeys.Bits), v.Activation, micros(v.Enrolled))
+}
+
+// Activation returns an activation or ErrNotFound.
+func (t *tx) Activation(id string) (ledger.Activation, error) {
+	a := ledger.Activation{ID: id}
+	var expires int64
+	err := t.row("activation", "SELECT merchant_id, merchant, expires, terminal FROM activations WHERE id = ?", []any{id},
+		&a.MerchantID, &a.Merchant, &expires, &a.Terminal)
+	if err != nil {
+		return ledger.Activation{}, err
+	}
+	a.Expires = moment(expires)
+	return a, nil
+}
+
+// PutActivation writes an activation.
+func (t *tx) PutActivation(a ledger.Activation) error {
+	if a.ID == "" {
+		return fmt.Errorf("%w: activation without id", ledger.ErrInvalid)
+	}
+	return t.exec("writing an activation", "INSERT OR REPLACE INTO activations (id, merchant_id, merchant, expires, terminal) VALUES (?, ?, ?, ?, ?)",
+		a.ID, a.MerchantID, a.Merchant, micros(a.Expires), a.Terminal)
+}
+
+// Next returns the next number of a sequence.
+func (t *tx) Next(sequence string) (uint64, error) {
+	if sequence == "" {
+		return 0, fmt.Errorf("%w: sequence without a name", ledger.ErrInvalid)
+	}
+	err := t.exec("counting", "INSERT INTO sequences (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", sequence)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	err = t.row("sequence", "SELECT value FROM sequences WHERE name = ?", []any{sequence}, &n)
+	return uint64(n), err
+}
+
+const authColumns = "terminal, stan, rrn, transmitted, order_id, minor, currency, card, state, content, response_code, auth_code, icc, completion, created, changed"
+
+func scanAuth(scan func(...any) error) (ledger.Authorisation, error) {
+	var a ledger.Authorisation
+	var transmitted, minor, created, changed int64
+	var currency string
+	err := scan(&a.Key.Terminal, &a.Key.STAN, &a.Key.RRN, &transmitted, &a.Order, &minor, &currency, &a.Card, &a.State,
+		&a.Content, &a.ResponseCode, &a.AuthCode, &a.ICC, &a.Completion, &created, &changed)
+	if err != nil {
+		return a, err
+	}
+	a.Transmitted, a.Created, a.Changed = moment(transmitted), moment(created), moment(changed)
+	a.Content, a.ICC, a.Completion = bytesOf(a.Content), bytesOf(a.ICC), bytesOf(a.Completion)
+	a.Amount, err = amount(minor, currency)
+	return a, err
+}
+
+// Authorisation returns what is known under a key, or ErrNotFound.
+func (t *tx) Authorisation(k ledger.Key) (ledger.Authorisation, error) {
+	var a ledger.Authorisation
+	err := t.one("authorisation", "SELECT "+authColumns+" FROM authorisations WHERE terminal = ? AND stan = ? AND rrn = ?",
+		[]any{k.Terminal, k.STAN, k.RRN}, func(scan func(...any) error) (err error) {
+			a, err = scanAuth(scan)
+			return err
+		})
+	return a, err
+}
+
+// PutAuthorisation writes an authorisation.
+func (t *tx) PutAuthorisation(a ledger.Authorisation) error {
+	if err := a.Key.Check(); err != nil {
+		return err
+	}
+	return t.exec("writing an authorisation", "INSERT OR REPLACE INTO authorisations ("+authColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.Key.Terminal, a.Key.STAN, a.Key.RRN, micros(a.Transmitted), a.Order, a.Amount.Minor, a.Amount.Currency.Code(), a.Card, string(a.State),
+		blob(a.Content), a.ResponseCode, a.AuthCode, blob(a.ICC), blob(a.Completion), micros(a.Created), micros(a.Changed))
+}
+
+// EachAuthorisation walks over the authorisations.
+func (t *tx) EachAuthorisation(fn func(ledger.Authorisation) error) error {
+	return t.each("reading authorisations", "SELECT "+authColumns+" FROM authorisations ORDER BY terminal, stan, rrn", nil,
+		func(scan func(...any) error) error {
+			a, err := scanAuth(scan)
+			if err != nil {
+				return err
+			}
+			return fn(a)
+		})
+}
+
+// Card returns a card's state, or ErrNotFound.
+func (t *tx) Card(ref string) (ledger.Card, error) {
+	c := ledger.Card{Ref: ref}
+	var high, bits int64
+	err := t.row("card", "SELECT atc_high, atc_bits, pin_tries, blocked FROM cards WHERE ref = ?", []any{ref},
+		&high, &bits, &c.PINTries, &c.Blocked)
+	if err != nil {
+		return ledger.Card{}, err
+	}
+	c.ATC = ledger.Window{High: uint64(high), Bits: uint64(bits)}
+	return c, nil
+}
+
+// PutCard writes a card's state.
+func (t *tx) PutCard(c ledger.Card) error {
+	if c.Ref == "" || c.PINTries < 0 {
+		return fmt.Errorf("%w: card without reference", ledger.ErrInvalid)
+	}
+	return t.exec("writing a card", "INSERT OR REPLACE INTO cards (ref, atc_high, atc_bits, pin_tries, blocked) VALUES (?, ?, ?, ?, ?)",
+		c.Ref, int64(c.ATC.High), int64(c.ATC.Bits), c.PINTries, c.Blocked)
+}
+
+// one reads one row with a scanner; ErrNotFound when there is none.
+func (t *tx) one(doing, query string, args []any, fn func(scan func(...any) error) error) error {
+	found := false
+	err := t.each("reading: "+doing, query, args, func(scan func(...any) error) error {
+		found = true
+		return fn(scan)
+	})
+	if err == nil && !found {
+		return fmt.Errorf("%w: %s", ledger.ErrNotFound, doing)
+	}
+	return err
+}

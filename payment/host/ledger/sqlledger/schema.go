@@ -1,0 +1,153 @@
+package sqlledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/payunit/payunit/payment/host/ledger"
+)
+
+// application marks the file as this program's ("PAYU"), so that a database of
+// something else is not taken over.
+const application = 0x50415955
+
+// version is the version of the tables.
+const version = 1
+
+// schema is version 1. Times are microseconds since 1970 in UTC. A counter of 64
+// bits is kept in a signed column of the same bits.
+var schema = [...]string{
+	`CREATE TABLE orders (
+		id TEXT PRIMARY KEY,
+		type TEXT NOT NULL,
+		minor INTEGER NOT NULL,
+		currency TEXT NOT NULL,
+		merchant TEXT NOT NULL,
+		state TEXT NOT NULL,
+		authorisation TEXT NOT NULL,
+		created INTEGER NOT NULL
+	) WITHOUT ROWID`,
+	`CREATE TABLE terminals (
+		id TEXT PRIMARY KEY,
+		number INTEGER NOT NULL UNIQUE,
+		device_key BLOB NOT NULL UNIQUE,
+		merchant_id TEXT NOT NULL,
+		merchant TEXT NOT NULL,
+		pin_format INTEGER NOT NULL,
+		device TEXT NOT NULL,
+		device_class TEXT NOT NULL,
+		assurance INTEGER NOT NULL,
+		mac_high INTEGER NOT NULL,
+		mac_bits INTEGER NOT NULL,
+		pin_high INTEGER NOT NULL,
+		pin_bits INTEGER NOT NULL,
+		activation TEXT NOT NULL,
+		enrolled INTEGER NOT NULL
+	) WITHOUT ROWID`,
+	`CREATE TABLE activations (
+		id TEXT PRIMARY KEY,
+		merchant_id TEXT NOT NULL,
+		merchant TEXT NOT NULL,
+		expires INTEGER NOT NULL,
+		terminal TEXT NOT NULL
+	) WITHOUT ROWID`,
+	`CREATE TABLE authorisations (
+		terminal TEXT NOT NULL,
+		stan TEXT NOT NULL,
+		rrn TEXT NOT NULL,
+		transmitted INTEGER NOT NULL,
+		order_id TEXT NOT NULL,
+		minor INTEGER NOT NULL,
+		currency TEXT NOT NULL,
+		card TEXT NOT NULL,
+		state TEXT NOT NULL,
+		content BLOB NOT NULL,
+		response_code TEXT NOT NULL,
+		auth_code TEXT NOT NULL,
+		icc BLOB NOT NULL,
+		completion BLOB NOT NULL,
+		created INTEGER NOT NULL,
+		changed INTEGER NOT NULL,
+		PRIMARY KEY (terminal, stan, rrn)
+	) WITHOUT ROWID`,
+	`CREATE TABLE cards (
+		ref TEXT PRIMARY KEY,
+		atc_high INTEGER NOT NULL,
+		atc_bits INTEGER NOT NULL,
+		pin_tries INTEGER NOT NULL,
+		blocked INTEGER NOT NULL
+	) WITHOUT ROWID`,
+	`CREATE TABLE entries (
+		number INTEGER PRIMARY KEY,
+		key TEXT NOT NULL UNIQUE,
+		kind TEXT NOT NULL,
+		authorisation TEXT NOT NULL,
+		cause TEXT NOT NULL,
+		time INTEGER NOT NULL,
+		hash BLOB NOT NULL
+	)`,
+	`CREATE TABLE postings (
+		entry INTEGER NOT NULL REFERENCES entries (number),
+		line INTEGER NOT NULL,
+		account TEXT NOT NULL,
+		currency TEXT NOT NULL,
+		minor INTEGER NOT NULL,
+		PRIMARY KEY (entry, line)
+	) WITHOUT ROWID`,
+	`CREATE TABLE balances (
+		account TEXT NOT NULL,
+		currency TEXT NOT NULL,
+		minor INTEGER NOT NULL,
+		PRIMARY KEY (account, currency)
+	) WITHOUT ROWID`,
+	`CREATE TABLE sequences (
+		name TEXT PRIMARY KEY,
+		value INTEGER NOT NULL
+	) WITHOUT ROWID`,
+	fmt.Sprintf(`PRAGMA application_id = %d`, application),
+	fmt.Sprintf(`PRAGMA user_version = %d`, version),
+}
+
+// migrate makes the tables of an empty database, and refuses what is neither
+// empty nor of this version.
+func migrate(ctx context.Context, conn *sql.Conn) (err error) {
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("sqlledger: reading the version: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	var app, found, tables int
+	for _, q := range [...]struct {
+		query string
+		dest  *int
+	}{
+		{"PRAGMA application_id", &app},
+		{"PRAGMA user_version", &found},
+		{"SELECT count(*) FROM sqlite_master", &tables},
+	} {
+		if err := conn.QueryRowContext(ctx, q.query).Scan(q.dest); err != nil {
+			return fmt.Errorf("sqlledger: reading the version: %w", err)
+		}
+	}
+	switch {
+	case app == application && found == version:
+	case app == application:
+		return fmt.Errorf("%w: version %d, this program has %d", ledger.ErrVersion, found, version)
+	case app != 0 || tables != 0:
+		return fmt.Errorf("%w: the database belongs to another program", ledger.ErrVersion)
+	default:
+		for _, q := range schema {
+			if _, err := conn.ExecContext(ctx, q); err != nil {
+				return fmt.Errorf("sqlledger: making the tables: %w", err)
+			}
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		return fmt.Errorf("sqlledger: making the tables: %w", err)
+	}
+	return nil
+}
