@@ -200,7 +200,7 @@ func stamp(t time.Time, layout string, absent bool) ([]byte, string) {
 	if absent {
 		return nil, ""
 	}
-	return []byte(t.Format(layout)), ""
+	return t.AppendFormat(make([]byte, 0, len(layout)), layout), ""
 }
 
 func amount(a *money.Amount, digits int) ([]byte, string) {
@@ -210,14 +210,24 @@ func amount(a *money.Amount, digits int) ([]byte, string) {
 	if a.Minor < 0 || a.Minor > money.MaxMinor {
 		return nil, "is no amount of 0 to 12 digits"
 	}
-	return fmt.Appendf(nil, "%0*d", digits, a.Minor), ""
+	return number(uint64(a.Minor), digits), ""
+}
+
+// number is n in that many digits, in which it fits.
+func number(n uint64, digits int) []byte {
+	b := make([]byte, digits)
+	for i := digits - 1; i >= 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
 }
 
 func currency(c money.Currency) ([]byte, string) {
 	if c.IsZero() {
 		return nil, "is no currency"
 	}
-	return fmt.Appendf(nil, "%03d", c.Numeric()), ""
+	return number(uint64(c.Numeric()), 3), ""
 }
 
 // replacement makes 95: actual amount of the transaction, of the settlement and

@@ -54,7 +54,7 @@ func (t *Totals) get(mem Member) ([]byte, string) {
 	if *p >= uint64(pow10(digits)) {
 		return nil, fmt.Sprintf("has more than %d digits", digits)
 	}
-	return fmt.Appendf(nil, "%0*d", digits, *p), ""
+	return number(*p, digits), ""
 }
 
 func (t *Totals) set(mem Member, v []byte) string {
