@@ -60,6 +60,11 @@ func personalise(p *Profile, s *Application, o Options) (*application, error) {
 			return nil, fmt.Errorf("%w: %s asks for %d bytes, more than a command holds", ErrProfile, d.name, d.to.Len())
 		}
 	}
+	for _, d := range []tlv.DOL{a.cdol1, a.cdol2} {
+		if err := carriesCryptogramData(d); err != nil {
+			return nil, err
+		}
+	}
 	if len(s.DDOL) == 0 {
 		if a.ddol, err = tlv.ParseDOL(defaultDDOL); err != nil {
 			return nil, err
@@ -73,6 +78,27 @@ func personalise(p *Profile, s *Application, o Options) (*application, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// cryptogramData is what CVN 10 and 18 put into a cryptogram from the terminal,
+// in their order, and with the lengths that both ends must agree on.
+var cryptogramData = tlv.DOL{{Tag: 0x9F02, Len: 6}, {Tag: 0x9F03, Len: 6}, {Tag: 0x9F1A, Len: 2}, {Tag: 0x95, Len: 5},
+	{Tag: 0x5F2A, Len: 2}, {Tag: 0x9A, Len: 3}, {Tag: 0x9C, Len: 1}, {Tag: 0x9F37, Len: 4}}
+
+func carriesCryptogramData(d tlv.DOL) error {
+	for _, want := range cryptogramData {
+		found := false
+		for _, e := range d {
+			if e.Tag == want.Tag {
+				found = e.Len == want.Len
+				break // transaction.value takes the first
+			}
+		}
+		if !found {
+			return fmt.Errorf("%w: CDOL without %v of %d bytes, which the cryptogram covers", ErrProfile, want.Tag, want.Len)
+		}
+	}
+	return nil
 }
 
 // makeFCI is the answer to SELECT (Book 1, table 45).
