@@ -1,0 +1,180 @@
+package emv
+
+import (
+	"context"
+
+	"github.com/payunit/payunit/cardreader/apdu"
+	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/tlv"
+)
+
+// generateFirst sends the first GENERATE AC and judges the answer (Book 3,
+// 10.8 and 10.9).
+func (s *Session) generateFirst(ctx context.Context) error {
+	data, err := s.fill(StepGenerate, tags.CDOL1, s.get(tags.CDOL1))
+	if err != nil {
+		return err
+	}
+	s.cdol1 = data
+	s.tsi.Set(tags.TSICardRiskPerformed)
+	verified, err := s.generate(ctx, StepGenerate, s.request, data, data, nil)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.cryptogram == tags.AAC:
+		s.decision = Declined
+		if s.request != apdu.RefAAC {
+			s.because(StepGenerate, "the card declined")
+		}
+	case !verified && s.cryptogram == tags.ARQC:
+		// Book 2, 6.6.2: an ARQC that is not authentic is answered by asking
+		// for an AAC at once.
+		return s.declineSecond(ctx)
+	case !verified:
+		s.decision = Declined
+	case s.cryptogram == tags.ARQC:
+		s.decision = Online
+	default:
+		s.decision = Approved
+	}
+	return nil
+}
+
+// generate sends one GENERATE AC. It reports whether a signature that was asked
+// for verifies, true where none was.
+func (s *Session) generate(ctx context.Context, step Step, request byte, data, cdol1, cdol2 []byte) (bool, error) {
+	signed := s.cdaWanted && request != apdu.RefAAC
+	reference := request
+	if signed {
+		reference |= apdu.RefCDA
+	}
+	r, err := s.send(ctx, step, "GENERATE AC for "+tags.Cryptogram(request).String(), apdu.GenerateAC(reference, data))
+	if err != nil {
+		return false, err
+	}
+	if !r.SW.OK() {
+		return false, &StatusError{step, "GENERATE AC", r.SW}
+	}
+	objects, response, err := cryptogramResponse(step, r.Data)
+	if err != nil {
+		return false, err
+	}
+	cid := objects[tags.CID]
+	if len(cid) != 1 {
+		return false, breach(step, tags.CID, "missing or not 1 byte")
+	}
+	if len(objects[tags.ATC]) != 2 {
+		return false, breach(step, tags.ATC, "missing or not 2 bytes")
+	}
+	kind := tags.CIDValue(cid[0]).Cryptogram()
+	if err := answers(step, request, kind); err != nil {
+		return false, err
+	}
+	sdad, hasSDAD := objects[tags.SignedDynamicData]
+	if signed && kind != tags.AAC {
+		return s.takeSigned(step, kind, objects, sdad, hasSDAD, response, cdol1, cdol2)
+	}
+	if len(objects[tags.ApplicationCryptogram]) != 8 {
+		return false, breach(step, tags.ApplicationCryptogram, "missing or not 8 bytes")
+	}
+	s.take(kind, objects)
+	s.tell(step, "the card answers with %s, %v", kind, tags.CIDValue(cid[0]).Describe())
+	return true, nil
+}
+
+// take makes the answer's objects the session's.
+func (s *Session) take(kind tags.Cryptogram, objects map[tlv.Tag][]byte) {
+	s.cryptogram = kind
+	// An answer without issuer application data takes nothing over from an
+	// earlier one.
+	delete(s.fromCard, tags.IssuerApplicationData)
+	for t, v := range objects {
+		if len(v) > 0 {
+			s.fromCard[t] = append([]byte(nil), v...)
+		}
+	}
+}
+
+// takeSigned verifies a combined signature; what it signs is what counts (Book
+// 2, 6.6.2).
+func (s *Session) takeSigned(step Step, kind tags.Cryptogram, objects map[tlv.Tag][]byte, sdad []byte, has bool, response, cdol1, cdol2 []byte) (bool, error) {
+	s.take(kind, objects)
+	fail := func(err error) (bool, error) {
+		s.cdaWanted = false
+		s.odaFailed(err)
+		return false, nil
+	}
+	if !has {
+		return fail(errMissing)
+	}
+	c, err := oda.VerifyCDA(*s.iccKey, sdad, s.fromTerminal[tags.UnpredictableNumber], oda.TransactionData(s.pdol, cdol1, cdol2, response))
+	if err != nil {
+		return fail(err)
+	}
+	if c.CID != objects[tags.CID][0] {
+		return fail(&oda.Failure{Step: oda.StepDynamic, Reason: "the signed cryptogram information is not the one outside"})
+	}
+	s.oda.OK, s.oda.Reason = true, ""
+	s.fromCard[tags.ApplicationCryptogram] = c.Cryptogram[:]
+	s.fromCard[tags.ICCDynamicNumber] = append([]byte(nil), c.Number...)
+	s.tell(step, "the card answers with a signed %s: CDA verifies", kind)
+	return true, nil
+}
+
+// answers checks that a card gave what it may give for a request (Book 3,
+// 10.8).
+func answers(step Step, request byte, kind tags.Cryptogram) error {
+	ok := false
+	switch request {
+	case apdu.RefAAC:
+		ok = kind == tags.AAC
+	case apdu.RefARQC:
+		ok = kind == tags.AAC || kind == tags.ARQC
+	case apdu.RefTC:
+		// The second time nobody can be asked any more.
+		ok = kind == tags.AAC || kind == tags.TC || kind == tags.ARQC && step == StepGenerate
+	}
+	if !ok {
+		return breach(step, tags.CID, "the card answers "+tags.Cryptogram(request).String()+" with "+kind.String())
+	}
+	return nil
+}
+
+// cryptogramResponse reads both formats (Book 3, 6.5.5.4). response is the
+// template's value without the signature, as a combined signature hashes it.
+func cryptogramResponse(step Step, b []byte) (objects map[tlv.Tag][]byte, response []byte, err error) {
+	o, err := single(step, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects = map[tlv.Tag][]byte{}
+	switch o.Tag {
+	case tags.ResponseFormat1:
+		v := o.Value
+		if len(v) < 11 || len(v) > 43 {
+			return nil, nil, breach(step, o.Tag, "not 11 to 43 bytes")
+		}
+		objects[tags.CID], objects[tags.ATC], objects[tags.ApplicationCryptogram] = v[:1], v[1:3], v[3:11]
+		if len(v) > 11 {
+			objects[tags.IssuerApplicationData] = v[11:]
+		}
+		return objects, nil, nil
+	case tags.ResponseFormat2:
+		for c, err := range tlv.All(o.Value) {
+			if err != nil {
+				return nil, nil, &CardError{Step: step, Tag: o.Tag, Reason: "malformed", Err: err}
+			}
+			if _, twice := objects[c.Tag]; twice {
+				return nil, nil, breach(step, c.Tag, "given twice")
+			}
+			objects[c.Tag] = c.Value
+			if c.Tag != tags.SignedDynamicData {
+				response = append(response, o.Value[c.Offset:c.Offset+c.HeaderLen+len(c.Value)]...)
+			}
+		}
+		return objects, response, nil
+	}
+	return nil, nil, breach(step, o.Tag, "response is neither format 1 nor format 2")
+}

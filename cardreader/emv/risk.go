@@ -1,0 +1,112 @@
+package emv
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/payunit/payunit/cardreader/emv/tags"
+)
+
+// manageRisk is terminal risk management (Book 3, 10.6).
+func (s *Session) manageRisk(ctx context.Context) error {
+	if s.t.ForceOnline {
+		s.tvr.Set(tags.TVRMerchantForcedOnline)
+	}
+	if x := s.k.c.Exceptions; x != nil && x.Listed(s.pan, s.psn()) {
+		s.tvr.Set(tags.TVRExceptionFile)
+		s.because(StepRisk, "the card is on the exception file")
+	}
+	if !s.aip.Has(tags.AIPRisk) {
+		s.tell(StepRisk, "the card does not ask for it")
+		return nil
+	}
+	s.tsi.Set(tags.TSIRiskPerformed)
+	if err := s.floorLimit(); err != nil {
+		return err
+	}
+	if err := s.velocity(ctx); err != nil {
+		return err
+	}
+	s.tell(StepRisk, "TVR %s", s.tvr)
+	return nil
+}
+
+// floorLimit checks the floor limit and selects at random below it (10.6.1,
+// 10.6.2).
+func (s *Session) floorLimit() error {
+	amount := s.t.Amount.Minor
+	if l := s.k.c.Log; l != nil {
+		sum, err := s.t.Amount.Add(s.recent(l))
+		if err != nil {
+			return fmt.Errorf("emv: %s: %w", StepRisk, err)
+		}
+		amount = sum.Minor
+	}
+	floor, r := s.app.FloorLimit, s.app.Random
+	if uint64(amount) >= floor {
+		s.tvr.Set(tags.TVRFloorLimitExceeded)
+		return nil
+	}
+	if r.TargetPercent == 0 && r.MaxTargetPercent == 0 {
+		return nil
+	}
+	n, err := below(s.k.c.Rand, 99)
+	if err != nil {
+		return err
+	}
+	if n+1 <= percent(uint64(s.t.Amount.Minor), floor, r) {
+		s.tvr.Set(tags.TVRRandomlySelected)
+		s.tell(StepRisk, "selected at random for online processing")
+	}
+	return nil
+}
+
+// percent is the chance of being selected: the target below the threshold,
+// rising to the maximum towards the floor limit (10.6.2).
+func percent(amount, floor uint64, r RandomSelection) int {
+	if amount < r.Threshold {
+		return r.TargetPercent
+	}
+	span := floor - r.Threshold
+	if span == 0 {
+		return r.MaxTargetPercent
+	}
+	rise := float64(r.MaxTargetPercent-r.TargetPercent) * (float64(amount-r.Threshold) / float64(span))
+	return r.TargetPercent + int(rise)
+}
+
+// velocity checks how long the card has been offline (10.6.3).
+func (s *Session) velocity(ctx context.Context) error {
+	lower, upper := s.get(tags.LowerConsecutiveOfflineLimit), s.get(tags.UpperConsecutiveOfflineLimit)
+	if len(lower) != 1 || len(upper) != 1 {
+		return nil
+	}
+	atc, err := s.getData(ctx, StepRisk, tags.ATC, "ATC")
+	if err != nil {
+		return err
+	}
+	last, err := s.getData(ctx, StepRisk, tags.LastOnlineATC, "last online ATC")
+	if err != nil {
+		return err
+	}
+	if len(atc) != 2 || len(last) != 2 {
+		s.tvr.Set(tags.TVRLowerConsecutiveLimit)
+		s.tvr.Set(tags.TVRUpperConsecutiveLimit)
+		if len(last) == 2 && binary.BigEndian.Uint16(last) == 0 {
+			s.tvr.Set(tags.TVRNewCard)
+		}
+		return nil
+	}
+	a, l := int(binary.BigEndian.Uint16(atc)), int(binary.BigEndian.Uint16(last))
+	if a <= l || a-l > int(lower[0]) {
+		s.tvr.Set(tags.TVRLowerConsecutiveLimit)
+	}
+	if a <= l || a-l > int(upper[0]) {
+		s.tvr.Set(tags.TVRUpperConsecutiveLimit)
+	}
+	if l == 0 {
+		s.tvr.Set(tags.TVRNewCard)
+	}
+	return nil
+}
