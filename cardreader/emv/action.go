@@ -2,6 +2,7 @@ package emv
 
 import (
 	"context"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv/tags"
@@ -30,7 +31,7 @@ func (s *Session) analyse(context.Context) error {
 func (s *Session) wish() byte {
 	kind := s.k.c.Terminal.Type
 	if s.tvr.Matches(s.actionCode(tags.IACDenial)) || s.tvr.Matches(s.app.TACDenial) {
-		s.because(StepAction, "an action code denies it: %v", s.tvr.Describe())
+		s.because(StepAction, "an action code denies it: %s", s.matched(s.actionCode(tags.IACDenial), s.app.TACDenial))
 		return apdu.RefAAC
 	}
 	switch {
@@ -48,8 +49,17 @@ func (s *Session) wish() byte {
 // wishOffline decides by the default codes where the issuer can't be asked.
 func (s *Session) wishOffline() byte {
 	if s.tvr.Matches(s.actionCode(tags.IACDefault)) || s.tvr.Matches(s.app.TACDefault) {
-		s.because(StepAction, "a default action code denies it offline: %v", s.tvr.Describe())
+		s.because(StepAction, "a default action code denies it offline: %s", s.matched(s.actionCode(tags.IACDefault), s.app.TACDefault))
 		return apdu.RefAAC
 	}
 	return apdu.RefTC
+}
+
+// matched says in words which bits of the TVR an action code names.
+func (s *Session) matched(issuer, terminal [5]byte) string {
+	var v tags.TVRValue
+	for i := range v {
+		v[i] = s.tvr[i] & (issuer[i] | terminal[i])
+	}
+	return strings.Join(v.Describe(), ", ")
 }

@@ -101,6 +101,7 @@ func (s *Session) take(kind tags.Cryptogram, objects map[tlv.Tag][]byte) {
 // 2, 6.6.2).
 func (s *Session) takeSigned(step Step, kind tags.Cryptogram, objects map[tlv.Tag][]byte, sdad []byte, has bool, response, cdol1, cdol2 []byte) (bool, error) {
 	s.take(kind, objects)
+	s.tsi.Set(tags.TSIODAPerformed)
 	fail := func(err error) (bool, error) {
 		s.cdaWanted = false
 		s.odaFailed(err)

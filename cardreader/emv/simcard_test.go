@@ -1,0 +1,195 @@
+package emv_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/apdu"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/payment/money"
+)
+
+// holder is a cardholder with a PIN, who takes the first application.
+type holder struct {
+	pin    string
+	entry  emv.PINEntry
+	choose int
+	err    error
+	asked  []emv.PINMethod
+}
+
+func (h *holder) Choose(context.Context, []emv.Candidate) (int, error) { return h.choose, h.err }
+
+func (h *holder) VerifyPIN(ctx context.Context, r emv.PINRequest) (emv.PINResult, error) {
+	h.asked = append(h.asked, r.Method)
+	if h.err != nil || h.entry != emv.PINEntered || r.Method == emv.OnlinePIN {
+		return emv.PINResult{Entry: h.entry}, h.err
+	}
+	block := bytes.Repeat([]byte{0xFF}, 8)
+	block[0] = 0x20 | byte(len(h.pin))
+	for i, d := range []byte(h.pin) {
+		shift := 4 * (1 - i%2)
+		block[1+i/2] = block[1+i/2]&^(0x0F<<shift) | (d-'0')<<shift
+	}
+	c := apdu.Verify(apdu.VerifyPlaintext, block)
+	if r.Method == emv.OfflineEnciphered {
+		challenge, err := apdu.Send(ctx, r.Card, apdu.GetChallenge())
+		if err != nil {
+			return emv.PINResult{}, err
+		}
+		data, err := oda.EncipherPIN(*r.Key, secret.NewBytes(block), [8]byte(challenge.Data), bytes.NewReader(make([]byte, 256)))
+		if err != nil {
+			return emv.PINResult{}, err
+		}
+		c = apdu.Verify(apdu.VerifyEnciphered, data)
+	}
+	resp, err := apdu.Send(ctx, r.Card, c)
+	return emv.PINResult{Entry: emv.PINEntered, Status: resp.SW}, err
+}
+
+// stream is a repeatable source of bytes.
+type stream struct{ n byte }
+
+func (s *stream) Read(b []byte) (int, error) {
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		return 0, err
+	}
+	for i := range b {
+		var in, out [16]byte
+		s.n++
+		in[0] = s.n
+		block.Encrypt(out[:], in[:])
+		b[i] = out[0]
+	}
+	return len(b), nil
+}
+
+func today() time.Time { return time.Date(2026, 11, 24, 10, 11, 12, 0, time.UTC) }
+
+func terminal(t testing.TB) emv.Terminal {
+	t.Helper()
+	f, err := os.Open("testdata/terminal.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	term, err := emv.ParseTerminal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return term
+}
+
+func caKeys(t testing.TB) *oda.Store {
+	t.Helper()
+	var b bytes.Buffer
+	if err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := oda.ParseCAPK(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func euros(t testing.TB, minor int64) money.Amount {
+	t.Helper()
+	c, err := money.ByCode("EUR")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return money.New(minor, c)
+}
+
+func connect(t testing.TB, profile, faults string) cardreader.Card {
+	t.Helper()
+	p, err := simcard.LookupProfile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := simcard.ParseFaults(faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := simcard.New(p, simcard.Options{PKI: testkeys.PKI(), Rand: &stream{}, Faults: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := sc.Reader("sim").Connect(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func kernel(t testing.TB, h *holder, alter func(*emv.Config)) *emv.Kernel {
+	t.Helper()
+	c := emv.Config{Terminal: terminal(t), CAKeys: caKeys(t), PIN: h, Chooser: h, Rand: &stream{}, Now: today}
+	if alter != nil {
+		alter(&c)
+	}
+	k, err := emv.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// TestProfiles runs each software card up to its first GENERATE AC.
+func TestProfiles(t *testing.T) {
+	type result struct {
+		Decision, ODA, TVR, CVM, Cryptogram string
+		Asked                               []emv.PINMethod
+		Err                                 string
+	}
+	online := result{"online", "DDA ok", "0000048000", "420300", "ARQC", []emv.PINMethod{emv.OnlinePIN}, ""}
+	with := func(alter func(*result)) result {
+		r := online
+		alter(&r)
+		return r
+	}
+	for name, want := range map[string]result{
+		"default": with(func(r *result) { r.CVM = "020300" }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &holder{pin: simcard.TestPIN, entry: emv.PINEntered}
+			s, err := kernel(t, h, nil).Start(t.Context(), connect(t, name, ""), emv.Transaction{Amount: euros(t, 1234), Counter: 1})
+			var got result
+			if err != nil {
+				got.Err = err.Error()
+			} else {
+				o := s.Outcome()
+				got = result{o.Decision.String(), o.ODA.String(), o.TVR.String(), o.CVMResults.String(), o.CryptogramType.String(), h.asked, ""}
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	for _, p := range simcard.Profiles() {
+		h := &holder{pin: simcard.TestPIN, entry: emv.PINEntered}
+		s, err := kernel(t, h, nil).Start(t.Context(), connect(t, p.Name, ""), emv.Transaction{Amount: euros(t, 1234), Counter: 1})
+		if err != nil {
+			fmt.Println(p.Name, err)
+			continue
+		}
+		o := s.Outcome()
+		fmt.Println(p.Name, o.Decision, o.ODA, o.TVR, o.TSI, o.CVMResults, o.CryptogramType, h.asked, o.Reasons)
+		_ = tags.TVR
+	}
+}
