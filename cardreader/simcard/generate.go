@@ -203,7 +203,7 @@ func (c *Card) decideSecond(want byte, t transaction) (given, reason byte) {
 		given, reason = aac, reasonAuthFailed
 	case s.auth == authNone && !spec.AuthOptional:
 		given = aac
-	case s.auth == authOK && !s.approvedByCSU():
+	case s.auth == authOK && !s.approved():
 		given = aac
 	}
 	if offline {
@@ -235,7 +235,7 @@ func (c *Card) decideSecond(want byte, t transaction) (given, reason byte) {
 func (c *Card) cryptogram(kind byte, t transaction) (ac [8]byte, iad []byte, err error) {
 	s := &c.session
 	iad = append([]byte{0x06, 0x01, s.app.spec.CVN}, s.cvr[:]...)
-	ac, err = s.app.keys.ac(s.app, s.mem.ATC, iad, t)
+	ac, err = s.app.keys.compute(s.app, s.mem.ATC, iad, t)
 	return ac, iad, err
 }
 

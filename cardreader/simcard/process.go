@@ -38,7 +38,8 @@ type session struct {
 	ac                  [8]byte // the last cryptogram given
 	wentOnline          bool
 	auth                authResult
-	csu                 []byte
+	csu                 []byte // what the issuer authenticated: method 2
+	arc                 string // method 1
 	scripts             int
 	scriptFailed        bool
 	scriptDead          bool // a script command failed its MAC

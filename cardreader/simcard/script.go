@@ -26,7 +26,7 @@ func (c *Card) open(cmd apdu.Command, want int) ([]byte, apdu.Status) {
 		return nil, 0x6985
 	}
 	s.scripts++
-	ok, err := s.app.keys.verifyMAC(s.app, s.mem.ATC, s.ac, cmd, want)
+	ok, err := s.app.keys.verifyMAC(s.mem.ATC, s.ac, cmd, want)
 	if err != nil || !ok {
 		s.scriptDead, s.scriptFailed = true, true
 		s.mem.Scripts, s.mem.ScriptFailed = s.scripts, true
@@ -101,17 +101,11 @@ func (c *Card) pinChange(cmd apdu.Command) ([]byte, apdu.Status) {
 	if cmd.P2 != 0 {
 		want = 16
 	}
-	data, sw := c.open(cmd, want)
-	if !sw.OK() {
+	if _, sw := c.open(cmd, want); !sw.OK() {
 		return nil, sw
 	}
 	if cmd.P2 != 0 {
-		s := &c.session
-		pin, err := s.app.keys.newPIN(s.app, s.mem.ATC, s.ac, cmd.P2, data, c.state.PIN)
-		if err != nil {
-			return c.fail(0x6A80)
-		}
-		c.state.PIN = pin
+		return c.fail(0x6A81)
 	}
 	c.state.PINTries = pinTryLimit
 	return c.done()
@@ -148,11 +142,6 @@ const (
 	csuUpdateTries = 0x10
 	csuGoOnline    = 0x08
 )
-
-// approvedByCSU reports whether the issuer's authenticated word is an approval.
-func (s *session) approvedByCSU() bool {
-	return len(s.csu) != 4 || s.csu[1]&csuApproved != 0
-}
 
 // applyCSU does what an authenticated card status update says.
 func (c *Card) applyCSU() {
