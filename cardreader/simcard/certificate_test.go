@@ -255,6 +255,9 @@ func TestEncipheredPIN(t *testing.T) {
 	}
 	must(t, c, apdu.GetData(0x9F17))
 	expect(t, c, verify(encipher(pin, right, challenge, 0x7F)), 0x6985) // not the next command
+	challenge = must(t, c, apdu.GetChallenge())
+	expect(t, c, apdu.Command{INS: 0xFA}, 0x6D00)
+	expect(t, c, verify(encipher(pin, right, challenge, 0x7F)), 0x6985) // nor after one that was refused
 
 	for name, bad := range map[string]func(challenge []byte) []byte{
 		"wrong PIN":         func(ch []byte) []byte { return encipher(pin, wrong, ch, 0x7F) },
