@@ -76,7 +76,10 @@ func (c *Card) generateAC(cmd apdu.Command) ([]byte, apdu.Status) {
 	if !c.saveLocked() {
 		return undo()
 	}
-	s.ac = ac
+	if !second {
+		s.ac = ac
+		copy(s.un[:], transaction{dol, data}.value(0x9F37))
+	}
 	if given == arqc {
 		s.phase, s.wentOnline = online, true
 		s.cdol1Data = data
@@ -203,7 +206,7 @@ func (c *Card) decideSecond(want byte, t transaction) (given, reason byte) {
 		given, reason = aac, reasonAuthFailed
 	case s.auth == authNone && !spec.AuthOptional:
 		given = aac
-	case s.auth == authOK && !s.approved():
+	case s.auth == authOK && !s.approved:
 		given = aac
 	}
 	if offline {

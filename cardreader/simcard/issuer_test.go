@@ -333,9 +333,9 @@ func TestScripts(t *testing.T) {
 		r := start(t, c, 0, sale())
 		a := r.ask(apdu.RefARQC, 0x8C)
 		if after {
-			a = r.finish(i.answerTo(a, "00", approve), "00", apdu.RefTC)
+			r.finish(i.answerTo(a, "00", approve), "00", apdu.RefTC)
 		}
-		return a
+		return a // the issuer made its scripts of the ARQC, whenever they come
 	}
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("after=%v", after), func(t *testing.T) {
@@ -407,4 +407,44 @@ func TestScriptEachBit(t *testing.T) {
 	old := start(t, c, 0, sale()).ask(apdu.RefARQC, 0x8C)
 	start(t, c, 0, sale()).ask(apdu.RefARQC, 0x8C)
 	expect(t, c, i.script(old, apdu.INSPutData, 0x9F, 0x14, []byte{9}, 8), 0x6988)
+}
+
+// PIN CHANGE, as the issuer's side of cryptogram makes it: the new PIN works,
+// the old one does not, and what is not right changes nothing.
+func TestPINChange(t *testing.T) {
+	for _, cvn := range []string{"10", "18", "22"} {
+		for _, current := range []string{"", simcard.TestPIN, "1111"} {
+			t.Run(cvn+"/"+current, func(t *testing.T) {
+				p := profile(t, "offline-pin")
+				a := &p.Applications[0]
+				a.CVN = map[string]byte{"10": 0x0A, "18": 0x12, "22": 0x16}[cvn]
+				if cvn == "10" {
+					a.Session = "none"
+				}
+				scheme, err := cryptogram.ParseScheme(a.Derivation, a.Session, cvn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := newIssuer(t, a)
+				c := newCard(t, p, simcard.Options{})
+				first := start(t, c, 0, sale()).ask(apdu.RefARQC, 0x8C)
+				command, err := scheme.PINChange(cryptogram.Keys{AC: i.ac, SMI: i.smi, SMC: i.smc},
+					cryptogram.Script{Transaction: cryptogram.Transaction{ATC: first.atc, AC: first.ac}},
+					secret.NewBytes([]byte("987654")), secret.NewBytes([]byte(current)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, old, changed := []byte{0x90, 0x00}, apdu.Status(0x63C2), apdu.Status(0x9000)
+				if current == "1111" {
+					want, old, changed = []byte{0x6A, 0x80}, 0x9000, 0x63C2
+				}
+				if got := c.Process(command); !bytes.Equal(got, want) {
+					t.Errorf("% X, want % X", got, want)
+				}
+				reach(t, c, 3)
+				expect(t, c, apdu.Verify(apdu.VerifyPlaintext, unhex(t, "241234FFFFFFFFFF")), old)
+				expect(t, c, apdu.Verify(apdu.VerifyPlaintext, unhex(t, "26987654FFFFFFFF")), changed)
+			})
+		}
+	}
 }

@@ -1,109 +1,107 @@
 package simcard
 
 import (
-	"crypto/subtle"
 	"fmt"
 
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv/cryptogram"
 	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/cardreader/tlv"
 )
 
-// cardKeys are the card's master keys and the rules for using them.
+// cardKeys are the card's master keys and the scheme that it shares with its
+// issuer. All computing is done by cardreader/emv/cryptogram, for both.
 type cardKeys struct {
-	ac, smi, smc secret.Bytes
-	session      string
-	cvn          byte
+	cryptogram.Keys
+	scheme cryptogram.Scheme
 }
 
-// The cryptogram versions that the card has an IAD for.
-const (
-	cvn10 = 0x0A
-	cvn18 = 0x12
-)
-
 func deriveKeys(k *PKI, s *Application) (cardKeys, error) {
-	out := cardKeys{session: s.Session, cvn: s.CVN}
-	if s.CVN != cvn10 && s.CVN != cvn18 {
-		return out, fmt.Errorf("%w: cryptogram version %02X, want 0A or 12", ErrProfile, s.CVN)
+	scheme, err := cryptogram.ParseScheme(s.Derivation, s.Session, cvnText(s.CVN))
+	if err != nil {
+		return cardKeys{}, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
-	switch s.Session {
-	case "csk", "emv2000", "none":
+	switch scheme.CVN {
+	case cryptogram.Visa10, cryptogram.Visa18, cryptogram.Visa22:
 	default:
-		return out, fmt.Errorf("%w: session keys %q, want csk, emv2000 or none", ErrProfile, s.Session)
-	}
-	var d cryptogram.Derivation
-	switch s.Derivation {
-	case "A":
-		d = cryptogram.DerivationA
-	case "B":
-		d = cryptogram.DerivationB
-	default:
-		return out, fmt.Errorf("%w: derivation %q, want A or B", ErrProfile, s.Derivation)
+		// The others have an IAD of another layout than this card writes.
+		return cardKeys{}, fmt.Errorf("%w: the card has no %v", ErrProfile, scheme.CVN)
 	}
 	pan, err := secret.NewPAN([]byte(s.PAN))
 	if err != nil {
-		return out, fmt.Errorf("%w: %w", ErrProfile, err)
+		return cardKeys{}, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
 	defer pan.Wipe()
-	for _, m := range []struct {
-		to   *secret.Bytes
-		from secret.Bytes
-	}{{&out.ac, k.AC}, {&out.smi, k.SMI}, {&out.smc, k.SMC}} {
-		if *m.to, err = cryptogram.MasterKey(d, m.from, pan, s.PSN/10<<4|s.PSN%10); err != nil {
-			return out, err
+	keys, err := scheme.CardKeys(cryptogram.Keys{AC: k.AC, SMI: k.SMI, SMC: k.SMC}, pan, s.PSN/10<<4|s.PSN%10)
+	return cardKeys{keys, scheme}, err
+}
+
+// compute is the cryptogram over the terminal's data and the card's own.
+func (k *cardKeys) compute(a *application, atc uint16, iad []byte, t transaction) ([8]byte, error) {
+	terminal := func(tag tlv.Tag) ([]byte, bool) {
+		v := t.value(tag)
+		return v, v != nil
+	}
+	return k.scheme.Cryptogram(k.AC, terminal, cryptogram.Card{AIP: [2]byte(a.aip), ATC: atc, IAD: iad})
+}
+
+// about names the transaction in hand to cryptogram.
+func (s *session) about() cryptogram.Transaction {
+	return cryptogram.Transaction{ATC: s.mem.ATC, UN: s.un, AC: s.ac}
+}
+
+// authenticateIssuer checks issuer authentication data, tag 91. arc, when not
+// empty, is the response code that the terminal shows; under ARPC method 1 it
+// must be the one that the issuer authenticated.
+func (c *Card) authenticateIssuer(data []byte, arc string) authResult {
+	s := &c.session
+	k := &s.app.keys
+	r, err := k.scheme.CheckAnswer(k.AC, s.about(), data)
+	if err != nil {
+		return authFailed
+	}
+	if k.scheme.Method() == 1 {
+		if arc != "" && arc != string(r.ARC[:]) {
+			return authFailed
 		}
+		s.approved = approval(string(r.ARC[:]))
+		return authOK
 	}
-	return out, nil
+	s.csu = r.CSU
+	s.approved = r.CSU[1]&csuApproved != 0
+	return authOK
 }
 
-// acSession is the key of one transaction's cryptograms.
-func (k *cardKeys) acSession(atc uint16) (secret.Bytes, error) {
-	switch k.session {
-	case "csk":
-		return cryptogram.SessionCSK(k.ac, [8]byte{byte(atc >> 8), byte(atc)})
-	case "emv2000":
-		return cryptogram.SessionEMV2000(k.ac, atc, cryptogram.Tree{Branch: 2, Height: 16})
+// approval reports whether an authenticated response code approves. Whoever sits
+// between issuer and terminal may turn 05 into 00, but not in here.
+func approval(arc string) bool {
+	switch arc {
+	case "00", "08", "10", "11":
+		return true
 	}
-	return k.ac.Clone(), nil
+	return false
 }
 
-// compute is the cryptogram over the terminal's data, AIP, ATC, and the CVR
-// (CVN 10) or the whole IAD (CVN 18).
-func (k *cardKeys) compute(a *application, atc uint16, iad []byte, t transaction) (ac [8]byte, err error) {
-	var input []byte
-	for _, e := range cryptogramData {
-		input = append(input, t.value(e.Tag)...)
-	}
-	input = append(append(input, a.aip...), be16(atc)...)
-	pad := cryptogram.Pad80
-	if k.cvn == cvn10 {
-		input, pad = append(input, iad[3:]...), cryptogram.PadZeros
-	} else {
-		input = append(input, iad...)
-	}
-	key, err := k.acSession(atc)
-	if err != nil {
-		return ac, err
-	}
-	defer key.Wipe()
-	return cryptogram.AC(key, input, pad)
+// verifyScript checks the MAC that follows the first n bytes of a script
+// command's data. before is how many script commands there were.
+func (s *session) verifyScript(cmd apdu.Command, n, before int) error {
+	k := &s.app.keys
+	header := [5]byte{cmd.CLA, cmd.INS, cmd.P1, cmd.P2, byte(len(cmd.Data))}
+	return k.scheme.VerifyScript(k.SMI, cryptogram.Script{Transaction: s.about(), Number: before}, header, cmd.Data[:n], cmd.Data[n:])
 }
 
-// verifyMAC checks the MAC that follows the first n bytes of a script command's
-// data. It covers the header, ATC, cryptogram and those bytes.
-func (k *cardKeys) verifyMAC(atc uint16, ac [8]byte, cmd apdu.Command, n int) (bool, error) {
-	key, err := cryptogram.SessionVisa(k.smi, atc)
-	if err != nil {
-		return false, err
+// newPIN deciphers the PIN of PIN CHANGE.
+func (s *session) newPIN(p2 byte, data []byte, current string) (string, error) {
+	k := &s.app.keys
+	var old secret.Bytes
+	if p2 == cryptogram.PINChangeCurrent {
+		old = secret.NewBytes([]byte(current))
+		defer old.Wipe()
 	}
-	defer key.Wipe()
-	input := append([]byte{cmd.CLA, cmd.INS, cmd.P1, cmd.P2, byte(len(cmd.Data))}, be16(atc)...)
-	input = append(append(input, ac[:]...), cmd.Data[:n]...)
-	mac, err := cryptogram.MAC(key, input, cryptogram.Pad80)
+	pin, err := k.scheme.DecipherPIN(k.Keys, cryptogram.Script{Transaction: s.about(), Number: s.scripts - 1}, data, old)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	got := cmd.Data[n:]
-	return subtle.ConstantTimeCompare(got, mac[:len(got)]) == 1, nil
+	defer pin.Wipe()
+	return string(pin.Reveal()), nil
 }

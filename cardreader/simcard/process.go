@@ -35,11 +35,12 @@ type session struct {
 	pdolData, cdol1Data []byte
 	challenge           []byte  // of the command just before this one
 	signed              bool    // INTERNAL AUTHENTICATE was answered
-	ac                  [8]byte // the last cryptogram given
+	ac                  [8]byte // the first cryptogram: the issuer answers to it
+	un                  [4]byte // 9F37 that went with it
 	wentOnline          bool
 	auth                authResult
-	csu                 []byte // what the issuer authenticated: method 2
-	arc                 string // method 1
+	csu                 [4]byte // of an authenticated issuer, zero under method 1
+	approved            bool    // the authenticated issuer approves
 	scripts             int
 	scriptFailed        bool
 	scriptDead          bool // a script command failed its MAC

@@ -26,8 +26,7 @@ func (c *Card) open(cmd apdu.Command, want int) ([]byte, apdu.Status) {
 		return nil, 0x6985
 	}
 	s.scripts++
-	ok, err := s.app.keys.verifyMAC(s.mem.ATC, s.ac, cmd, want)
-	if err != nil || !ok {
+	if s.verifyScript(cmd, want, s.scripts-1) != nil {
 		s.scriptDead, s.scriptFailed = true, true
 		s.mem.Scripts, s.mem.ScriptFailed = s.scripts, true
 		c.saveLocked()
@@ -101,11 +100,16 @@ func (c *Card) pinChange(cmd apdu.Command) ([]byte, apdu.Status) {
 	if cmd.P2 != 0 {
 		want = 16
 	}
-	if _, sw := c.open(cmd, want); !sw.OK() {
+	data, sw := c.open(cmd, want)
+	if !sw.OK() {
 		return nil, sw
 	}
 	if cmd.P2 != 0 {
-		return c.fail(0x6A81)
+		pin, err := c.session.newPIN(cmd.P2, data, c.state.PIN)
+		if err != nil {
+			return c.fail(0x6A80)
+		}
+		c.state.PIN = pin
 	}
 	c.state.PINTries = pinTryLimit
 	return c.done()
@@ -146,7 +150,7 @@ const (
 // applyCSU does what an authenticated card status update says.
 func (c *Card) applyCSU() {
 	s := &c.session
-	if s.auth != authOK || len(s.csu) != 4 {
+	if s.auth != authOK {
 		return
 	}
 	if s.csu[1]&csuUpdateTries != 0 {
@@ -161,22 +165,4 @@ func (c *Card) applyCSU() {
 	if s.csu[1]&csuGoOnline != 0 {
 		s.mem.OnlineIncomplete = true // makes the next offline request an ARQC
 	}
-}
-
-// pinFromBlock2 reads an ISO 9564 format 2 block.
-func pinFromBlock2(b []byte) (string, bool) {
-	if len(b) != 8 || b[0]>>4 != 2 {
-		return "", false
-	}
-	n := int(b[0] & 0x0F)
-	text := hexString(b[1:])
-	if n < 4 || n > 12 || !digits(text[:n]) {
-		return "", false
-	}
-	for _, f := range text[n:] {
-		if f != 'F' {
-			return "", false
-		}
-	}
-	return text[:n], true
 }
