@@ -14,10 +14,10 @@ const (
 	PINChangeOutright = 0x02 // the block holds the new PIN alone
 )
 
-// EncipherPIN makes the data of PIN CHANGE, without MAC. Visa's cards get its
-// own PIN block: length and digits padded with F, xored with four bytes of the
-// card's AC key and, when current is not empty, with the digits of the current
-// PIN; others get ISO 9564-1 format 2 and take no current PIN. Errors wrap
+// EncipherPIN makes the data of PIN CHANGE, without MAC. Cards of Visa 10 to 18
+// get Visa's own PIN block: length and digits padded with F, xored with four
+// bytes of the card's AC key and, when current is not empty, with the digits of
+// the current PIN; others get ISO 9564-1 format 2 and take no current PIN. Errors wrap
 // ErrPIN, ErrKey or ErrScheme.
 func (s Scheme) EncipherPIN(card Keys, c Script, pin, current secret.Bytes) ([]byte, error) {
 	k, r, err := s.scriptKey(card.SMC, c)
@@ -26,7 +26,7 @@ func (s Scheme) EncipherPIN(card Keys, c Script, pin, current secret.Bytes) ([]b
 	}
 	defer k.Wipe()
 	var block secret.Bytes
-	if r.pin == EnciphermentVisa {
+	if r.visaPIN {
 		block, err = visaBlock(card.AC, pin, current)
 	} else {
 		block, err = format2(pin, current)
@@ -35,7 +35,7 @@ func (s Scheme) EncipherPIN(card Keys, c Script, pin, current secret.Bytes) ([]b
 		return nil, err
 	}
 	defer block.Wipe()
-	return r.pin.Encipher(k, block.Reveal())
+	return r.cipher.Encipher(k, block.Reveal())
 }
 
 // DecipherPIN is the card's side of EncipherPIN: it returns the new PIN's
@@ -46,7 +46,7 @@ func (s Scheme) DecipherPIN(card Keys, c Script, data []byte, current secret.Byt
 		return secret.Bytes{}, err
 	}
 	defer k.Wipe()
-	block, err := r.pin.Decipher(k, data)
+	block, err := r.cipher.Decipher(k, data)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("%w: %w", ErrPIN, err)
 	}
@@ -56,7 +56,7 @@ func (s Scheme) DecipherPIN(card Keys, c Script, data []byte, current secret.Byt
 		return secret.Bytes{}, fmt.Errorf("%w: %d bytes", ErrPIN, len(b))
 	}
 	control := byte(2)
-	if r.pin == EnciphermentVisa {
+	if r.visaPIN {
 		control = 0
 		mask, err := visaMask(card.AC, current)
 		if err != nil {

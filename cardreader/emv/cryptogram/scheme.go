@@ -20,7 +20,7 @@ const (
 	Visa10     CVN = iota + 1 // 0A: card key, selected data, ARPC method 1
 	Visa17                    // 11: card key, contactless, few data
 	Visa18                    // 12: common session keys, ARPC method 2
-	Visa22                    // 16: as 18, and common session keys for scripts
+	Visa22                    // 16: as 18, common session keys and format 2 PIN blocks for scripts
 	MChip10                   // 10: Mastercard session keys
 	MChip11                   // 11: the same with counters
 	MChip12                   // 12: EMV2000 session keys
@@ -63,7 +63,9 @@ type rules struct {
 	padding Padding
 	answer  answer
 	script  script
-	pin     Encipherment
+	cipher  Encipherment
+	// visaPIN: new PINs travel in Visa's own block, else in ISO 9564-1 format 2.
+	visaPIN bool
 }
 
 // answer is how the issuer authenticates itself.
@@ -72,7 +74,7 @@ type answer uint8
 const (
 	noAnswer       answer = iota
 	method1Card           // method 1 under the card key
-	method1Session        // method 1 under the session key
+	method1Session        // method 1 under the session key, if there is one
 	method2Session        // method 2 under the session key
 )
 
@@ -90,21 +92,21 @@ const (
 func (c CVN) rules() (rules, error) {
 	switch c {
 	case Visa10:
-		return rules{"Visa CVN 10", 0x0A, SessionNone, PadZeros, method1Card, scriptVisa, EnciphermentVisa}, nil
+		return rules{"Visa CVN 10", 0x0A, SessionNone, PadZeros, method1Session, scriptVisa, EnciphermentVisa, true}, nil
 	case Visa17:
-		return rules{"Visa CVN 17", 0x11, SessionNone, PadZeros, method1Card, scriptVisa, EnciphermentVisa}, nil
+		return rules{"Visa CVN 17", 0x11, SessionNone, PadZeros, method1Session, scriptVisa, EnciphermentVisa, true}, nil
 	case Visa18:
-		return rules{"Visa CVN 18", 0x12, SessionCommon, Pad80, method2Session, scriptVisa, EnciphermentVisa}, nil
+		return rules{"Visa CVN 18", 0x12, SessionCommon, Pad80, method2Session, scriptVisa, EnciphermentVisa, true}, nil
 	case Visa22:
-		return rules{"Visa CVN 22", 0x16, SessionCommon, Pad80, method2Session, scriptVisaSK, EnciphermentVisa}, nil
+		return rules{"Visa CVN 22", 0x16, SessionCommon, Pad80, method2Session, scriptVisaSK, EnciphermentVisa, false}, nil
 	case MChip10, MChip11:
-		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionProprietary, Pad80, method1Card, scriptMChip, EnciphermentMChip}, nil
+		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionProprietary, Pad80, method1Card, scriptMChip, EnciphermentMChip, false}, nil
 	case MChip12, MChip13:
-		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionTree, Pad80, method1Session, scriptMChip, EnciphermentMChip}, nil
+		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionTree, Pad80, method1Session, scriptMChip, EnciphermentMChip, false}, nil
 	case MChip14, MChip15:
-		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionCommon, Pad80, method1Session, scriptMChip, EnciphermentMChip}, nil
+		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionCommon, Pad80, method1Session, scriptMChip, EnciphermentMChip, false}, nil
 	case Interac133:
-		return rules{"Interac CVN 133", 0x85, SessionProprietary, Pad80, noAnswer, scriptPlain, EnciphermentMChip}, nil
+		return rules{"Interac CVN 133", 0x85, SessionProprietary, Pad80, noAnswer, scriptPlain, EnciphermentMChip, false}, nil
 	}
 	return rules{}, fmt.Errorf("%w: cryptogram version %d", ErrScheme, uint8(c))
 }
