@@ -1,0 +1,306 @@
+// Package issuer decides about payments with cards that it knows: cryptogram,
+// counter, expiry, PIN, limit and balance, and answers with a response code and
+// issuer authentication data for the card. What changes about a card (counters,
+// PIN tries, money) is in the ledger, read and written in the transaction of the
+// message.
+//
+// The package holds issuer master keys and PINs in process memory. It stands for
+// an issuer's host with its security module, behind one method.
+package issuer
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/payunit/payunit/cardreader/emv/cryptogram"
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
+)
+
+// Response codes that Authorize answers with, ISO 8583:1987 DE 39. A decision
+// says in words which rule it was; the code tells a cardholder, or an attacker,
+// no more than these.
+const (
+	CodeApproved     = "00"
+	CodeNotHonoured  = "05" // cryptogram, counter or verification results do not hold
+	CodeUnknownCard  = "14"
+	CodeFormat       = "30" // field 55 lacks what the cryptogram covers
+	CodeFunds        = "51"
+	CodeExpired      = "54" // expired, or another expiry than was issued
+	CodeWrongPIN     = "55"
+	CodeNotPermitted = "57" // the account is in another currency
+	CodeOverLimit    = "61"
+	CodeRestricted   = "62" // blocked
+	CodePINTries     = "75"
+)
+
+// DefaultPINTries is the number of wrong PINs that Config.PINTries stands for
+// when it is zero.
+const DefaultPINTries = 3
+
+// Funding is the ledger account that the cards' balances are opened from.
+const Funding = "issuer/funding"
+
+// ErrConfig: New was given a Config that can't work.
+var ErrConfig = errors.New("issuer: configuration")
+
+// Config makes an issuer.
+type Config struct {
+	// Cards are the cards that it issued. No default. The issuer wipes them
+	// with Close.
+	Cards *Cards
+	// Limit is the most that one payment may be, in minor units of the
+	// card's currency, for cards without a limit of their own. Zero means
+	// none.
+	Limit int64
+	// PINTries is how many wrong PINs in a row a card allows. Zero means
+	// DefaultPINTries.
+	PINTries int
+	// BlockCards sends the script APPLICATION BLOCK to cards that are blocked.
+	BlockCards bool
+	// Rand is the source of authorisation codes; nil means crypto/rand.
+	Rand io.Reader
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Issuer decides about payments. It is safe for concurrent use as far as the
+// ledger's transactions are.
+type Issuer struct{ c Config }
+
+// New makes an issuer. Errors wrap ErrConfig.
+func New(c Config) (*Issuer, error) {
+	if c.Cards == nil || c.Cards.Len() == 0 {
+		return nil, fmt.Errorf("%w: Cards is empty and has no default", ErrConfig)
+	}
+	if c.Limit < 0 || c.PINTries < 0 {
+		return nil, fmt.Errorf("%w: a limit is negative", ErrConfig)
+	}
+	if c.PINTries == 0 {
+		c.PINTries = DefaultPINTries
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Issuer{c}, nil
+}
+
+// Close wipes the cards. The issuer can't be used afterwards.
+func (i *Issuer) Close() { i.c.Cards.Wipe() }
+
+// Request asks for a payment.
+type Request struct {
+	PAN secret.PAN
+	// PSN is the PAN sequence number, two digits (three as in DE 23 are taken
+	// too); "" means 00.
+	PSN string
+	// Expiry is the expiry that the card gave, YYMM; "" when the message has
+	// none.
+	Expiry string
+	Amount money.Amount
+	// PIN is the deciphered PIN in ASCII digits, empty when none was entered.
+	// It stays the caller's to wipe.
+	PIN secret.Bytes
+	// ICC is field 55.
+	ICC []byte
+}
+
+// Decision is the answer. It holds no secret.
+type Decision struct {
+	// Code is the response code.
+	Code string
+	// AuthCode has six digits when the payment is approved.
+	AuthCode string
+	// ICC is field 55 of the answer: tag 91 and scripts, in BER-TLV. Empty
+	// for a card whose cryptogram does not hold.
+	ICC []byte
+	// Card is the card's reference, and Account its account in the ledger;
+	// empty when the card is not known.
+	Card, Account string
+	// Reason says in words why, for the issuer's people.
+	Reason string
+}
+
+// Approved reports whether the payment is approved.
+func (d Decision) Approved() bool { return d.Code == CodeApproved }
+
+// Authorize decides about a payment inside tx, and writes what it learned about
+// the card, also when it declines. It does not book the amount: the caller does,
+// against Decision.Account, in the same transaction. Errors are those of the
+// ledger or of the source of randomness; the caller lets the transaction fail.
+func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decision, error) {
+	if err := ctx.Err(); err != nil {
+		return Decision{}, fmt.Errorf("issuer: %w", err)
+	}
+	if r.PSN == "" {
+		r.PSN = "00"
+	}
+	number, err := psn(r.PSN)
+	if err != nil {
+		return Decision{Code: CodeFormat, Reason: "the PAN sequence number is not two digits"}, nil
+	}
+	k := i.c.Cards.find(r.PAN, number)
+	if k == nil {
+		return Decision{Code: CodeUnknownCard, Reason: "no card of this issuer"}, nil
+	}
+	d := Decision{Card: k.ref, Account: k.account()}
+	state, err := i.state(tx, k)
+	if err != nil {
+		return Decision{}, err
+	}
+	f, reason := parseICC(r.ICC)
+	if reason != "" {
+		d.Code, d.Reason = CodeFormat, reason
+		return d, nil
+	}
+	// The cryptogram comes first: who has not the card learns nothing about
+	// it, and changes nothing.
+	switch err := f.verify(k); {
+	case errors.Is(err, cryptogram.ErrCryptogram):
+		d.Code, d.Reason = CodeNotHonoured, "the cryptogram (ARQC) does not verify"
+		return d, nil
+	case err != nil:
+		// Names the tag that is missing or of the wrong length, nothing else.
+		d.Code, d.Reason = CodeFormat, err.Error()
+		return d, nil
+	}
+	if state.ATC.Use(uint64(f.card.ATC)) {
+		d.Code, d.Reason = i.decide(k, &state, f, r)
+	} else {
+		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
+	}
+	if d.Code == "" {
+		if d.Code, d.Reason, err = i.funds(tx, k, r.Amount); err != nil {
+			return Decision{}, err
+		}
+	}
+	if err := tx.PutCard(state); err != nil {
+		return Decision{}, err
+	}
+	if d.Approved() {
+		if d.AuthCode, err = i.authCode(); err != nil {
+			return Decision{}, err
+		}
+	}
+	if d.ICC, err = i.answer(k, state, f, d.Code); err != nil {
+		return Decision{}, err
+	}
+	return d, nil
+}
+
+// state reads what is known of a card. A card that is seen for the first time
+// has its balance opened.
+func (i *Issuer) state(tx ledger.Tx, k *card) (ledger.Card, error) {
+	state, err := tx.Card(k.ref)
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return state, err
+	}
+	state = ledger.Card{Ref: k.ref, PINTries: i.c.PINTries}
+	if err := tx.PutCard(state); err != nil {
+		return state, err
+	}
+	if k.opening.IsZero() {
+		return state, nil
+	}
+	from, err := k.opening.Neg()
+	if err != nil {
+		return state, fmt.Errorf("issuer: opening a balance: %w", err)
+	}
+	_, err = tx.Post(ledger.Entry{
+		Key: "opening/" + k.ref, Kind: ledger.KindOpening, Cause: "balance of the card as issued", Time: i.c.Now(),
+		Postings: []ledger.Posting{{Account: Funding, Amount: from}, {Account: k.account(), Amount: k.opening}},
+	})
+	return state, err
+}
+
+// decide applies the rules that need no money. It returns "" when none speaks
+// against the payment, and keeps the PIN tries in state.
+func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code, reason string) {
+	switch {
+	case f.cid&0xC0 != 0x80:
+		return CodeNotHonoured, "the card did not ask for an authorisation (its cryptogram is no ARQC)"
+	case r.Expiry != "" && r.Expiry != k.expiry:
+		return CodeExpired, "the expiry is not the one issued"
+	case expired(k.expiry, i.c.Now()):
+		return CodeExpired, "the card has expired"
+	case k.blocked || state.Blocked:
+		return CodeRestricted, "the card is blocked"
+	case f.onlinePIN() && r.PIN.Len() == 0:
+		return CodeNotHonoured, "the results say online PIN, and no PIN came"
+	case r.PIN.Len() > 0 && state.PINTries == 0:
+		return CodePINTries, "no PIN tries are left"
+	case r.PIN.Len() > 0 && !samePIN(r.PIN, k.pin):
+		state.PINTries--
+		if state.PINTries == 0 {
+			return CodePINTries, "the PIN is wrong, and it was the last try"
+		}
+		return CodeWrongPIN, fmt.Sprintf("the PIN is wrong, tries left: %d", state.PINTries)
+	}
+	if r.PIN.Len() > 0 {
+		state.PINTries = i.c.PINTries
+	}
+	limit := k.limit
+	if limit == 0 {
+		limit = i.c.Limit
+	}
+	switch {
+	case r.Amount.Currency != k.opening.Currency:
+		return CodeNotPermitted, "the account is in " + k.opening.Currency.Code()
+	case r.Amount.Minor <= 0:
+		return CodeFormat, "the amount is not positive"
+	case limit > 0 && r.Amount.Minor > limit:
+		return CodeOverLimit, "over the limit of one payment, " + money.New(limit, r.Amount.Currency).String()
+	}
+	return "", ""
+}
+
+// funds looks whether the account covers the amount.
+func (i *Issuer) funds(tx ledger.Tx, k *card, a money.Amount) (code, reason string, err error) {
+	balance, err := tx.Balance(k.account(), a.Currency.Code())
+	if err != nil {
+		return "", "", err
+	}
+	if balance < a.Minor {
+		return CodeFunds, "the balance does not cover it", nil
+	}
+	return CodeApproved, "approved", nil
+}
+
+// expired reports whether the month YYMM is over.
+func expired(yymm string, now time.Time) bool {
+	return now.UTC().Format("200601") > "20"+yymm
+}
+
+// samePIN compares without telling by its time how much is right, or how long
+// either is.
+func samePIN(a, b secret.Bytes) bool {
+	var x, y [1 + 12]byte
+	defer clear(x[:])
+	defer clear(y[:])
+	if a.Len() > 12 || b.Len() > 12 {
+		return false
+	}
+	x[0], y[0] = byte(a.Len()), byte(b.Len())
+	copy(x[1:], a.Reveal())
+	copy(y[1:], b.Reveal())
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// authCode makes six random digits, not all zero.
+func (i *Issuer) authCode() (string, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(i.c.Rand, b[:]); err != nil {
+		return "", fmt.Errorf("issuer: authorisation code: %w", err)
+	}
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(b[:])%999_999+1), nil
+}
