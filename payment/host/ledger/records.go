@@ -122,8 +122,10 @@ type Authorisation struct {
 	Order       string
 	Amount      money.Amount
 	// Card is the issuer's reference of the card, "" when it was not asked.
-	Card  string
-	State AuthState
+	Card string
+	// Account is the card's account in the book, "" when nothing was booked.
+	Account string
+	State   AuthState
 	// Content is a digest of the request's content, by which a repeat is told
 	// from another request under the same numbers.
 	Content []byte

@@ -229,7 +229,7 @@ func sequences(t *testing.T, s Store) {
 func authorisations(t *testing.T, s Store) {
 	a := ledger.Authorisation{
 		Key: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Transmitted: at, Order: "o1", Amount: eur(t, 1234),
-		Card: "c", State: ledger.AuthApproved, Content: []byte{1}, ResponseCode: "00", AuthCode: "123456", ICC: []byte{2},
+		Card: "c", Account: "card/c", State: ledger.AuthApproved, Content: []byte{1}, ResponseCode: "00", AuthCode: "123456", ICC: []byte{2},
 		Completion: []byte{3}, Created: at, Changed: at.Add(time.Second),
 	}
 	kept(t, s, a, func(tx ledger.Tx, a ledger.Authorisation) error { return tx.PutAuthorisation(a) },

@@ -187,13 +187,13 @@ func (t *tx) Next(sequence string) (uint64, error) {
 	return uint64(n), err
 }
 
-const authColumns = "terminal, stan, rrn, transmitted, order_id, minor, currency, card, state, content, response_code, auth_code, icc, completion, created, changed"
+const authColumns = "terminal, stan, rrn, transmitted, order_id, minor, currency, card, account, state, content, response_code, auth_code, icc, completion, created, changed"
 
 func scanAuth(scan func(...any) error) (ledger.Authorisation, error) {
 	var a ledger.Authorisation
 	var transmitted, minor, created, changed int64
 	var currency string
-	err := scan(&a.Key.Terminal, &a.Key.STAN, &a.Key.RRN, &transmitted, &a.Order, &minor, &currency, &a.Card, &a.State,
+	err := scan(&a.Key.Terminal, &a.Key.STAN, &a.Key.RRN, &transmitted, &a.Order, &minor, &currency, &a.Card, &a.Account, &a.State,
 		&a.Content, &a.ResponseCode, &a.AuthCode, &a.ICC, &a.Completion, &created, &changed)
 	if err != nil {
 		return a, err
@@ -220,8 +220,8 @@ func (t *tx) PutAuthorisation(a ledger.Authorisation) error {
 	if err := a.Key.Check(); err != nil {
 		return err
 	}
-	return t.exec("writing an authorisation", "INSERT OR REPLACE INTO authorisations ("+authColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.Key.Terminal, a.Key.STAN, a.Key.RRN, micros(a.Transmitted), a.Order, a.Amount.Minor, a.Amount.Currency.Code(), a.Card, string(a.State),
+	return t.exec("writing an authorisation", "INSERT OR REPLACE INTO authorisations ("+authColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.Key.Terminal, a.Key.STAN, a.Key.RRN, micros(a.Transmitted), a.Order, a.Amount.Minor, a.Amount.Currency.Code(), a.Card, a.Account, string(a.State),
 		blob(a.Content), a.ResponseCode, a.AuthCode, blob(a.ICC), blob(a.Completion), micros(a.Created), micros(a.Changed))
 }
 

@@ -61,6 +61,7 @@ var schema = [...]string{
 		minor INTEGER NOT NULL,
 		currency TEXT NOT NULL,
 		card TEXT NOT NULL,
+		account TEXT NOT NULL,
 		state TEXT NOT NULL,
 		content BLOB NOT NULL,
 		response_code TEXT NOT NULL,

@@ -1,0 +1,160 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/tlv"
+	"github.com/payunit/payunit/payment/host/ledger"
+)
+
+// original finds the authorisation that an advice or a reversal is about. The
+// reply's code is not empty when the message is not coherent with it, or names
+// none; found is false when there is no such request yet.
+func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r reply, err error) {
+	m := w.m
+	no := func(code, why string) (ledger.Authorisation, bool, reply, error) {
+		return ledger.Authorisation{}, false, reply{code: code, said: "refused: " + why}, nil
+	}
+	if m.Original == nil {
+		return no(codeFormat, "no original")
+	}
+	k, ok := keyOf(w, m.Original.STAN)
+	if !ok {
+		return no(codeFormat, "STAN or RRN of the original is missing")
+	}
+	if m.Original.MTI[:3] != "020" {
+		return no(codeUnsupported, "the original is no sale")
+	}
+	if m.Replacement != nil {
+		return no(codeUnsupported, "for a part of the amount")
+	}
+	a, err = tx.Authorisation(k)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return ledger.Authorisation{
+			Key: k, Transmitted: m.Original.TransmissionTime, Order: m.Order, Amount: *m.Amount, Created: w.now, Changed: w.now,
+		}, false, reply{}, nil
+	}
+	switch {
+	case err != nil:
+		return a, false, reply{}, err
+	case stamp(m.Original.TransmissionTime) != stamp(a.Transmitted):
+		return no(codeNoOriginal, "the original was sent at another time")
+	case m.Order != "" && m.Order != a.Order:
+		return no(codeNoOriginal, "the original is for another order")
+	case *m.Amount != a.Amount:
+		return no(codeAmount, "the amount is not the original's")
+	}
+	return a, true, reply{}, nil
+}
+
+// completion carries out an 0220: the card has approved too, and the payment
+// stands.
+func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
+	a, found, r, err := original(tx, w)
+	switch {
+	case err != nil || r.code != "":
+		return r, err
+	case !found:
+		return reply{code: codeNoOriginal, said: "refused: there is no such request"}, nil
+	case a.State == ledger.AuthCompleted:
+		return reply{code: codeApproved, authCode: a.AuthCode, said: "repeated: the payment stands"}, nil
+	case a.State != ledger.AuthApproved:
+		return reply{code: codeInvalid, said: "refused: the request was " + string(a.State)}, nil
+	}
+	o, err := pendingOrder(tx, &a)
+	if err != nil {
+		return reply{}, err
+	}
+	e, err := entry(ledger.KindComplete, &a, w, pendingAccount(o.Merchant), merchantAccount(o.Merchant), "completed by the card")
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := tx.Post(e); err != nil {
+		return reply{}, err
+	}
+	o.State = ledger.OrderPaid
+	if err := tx.PutOrder(o); err != nil {
+		return reply{}, err
+	}
+	a.State, a.Changed, a.Completion = ledger.AuthCompleted, w.now, lastWord(w.m.ICC)
+	return reply{code: codeApproved, authCode: a.AuthCode, said: "completed: the payment stands"}, tx.PutAuthorisation(a)
+}
+
+// pendingOrder returns the order that an authorisation holds.
+func pendingOrder(tx ledger.Tx, a *ledger.Authorisation) (ledger.Order, error) {
+	o, err := tx.Order(a.Order)
+	if err != nil {
+		return o, err
+	}
+	if o.State != ledger.OrderPending || o.Authorisation != a.Key {
+		return o, fmt.Errorf("%w: order %s is not held by the authorisation that is booked for it", ledger.ErrConflict, o.ID)
+	}
+	return o, nil
+}
+
+// lastWord keeps of a completion's field 55 what proves the card's decision, and
+// nothing about the account.
+func lastWord(icc []byte) []byte {
+	var out []byte
+	for o, err := range tlv.All(icc) {
+		if err != nil {
+			return nil
+		}
+		switch o.Tag {
+		case tags.ApplicationCryptogram, tags.CID, tags.IssuerApplicationData, tags.UnpredictableNumber, tags.ATC, tags.TVR,
+			tags.TSI, tags.CVMResults, tags.TransactionDate, tags.TransactionType, tags.AmountAuthorised, tags.AmountOther,
+			tags.TransactionCurrencyCode, tags.TerminalCountryCode, tags.AIP, tags.DFName, tags.IssuerScriptResults:
+			out = tlv.Append(out, o.Tag, o.Value)
+		}
+	}
+	return out
+}
+
+// reversal carries out an 0400 or 0420: whatever the request did is undone, and
+// if it never came it will do nothing when it does.
+func (s *Server) reversal(tx ledger.Tx, w *work) (reply, error) {
+	a, found, r, err := original(tx, w)
+	if err != nil || r.code != "" {
+		return r, err
+	}
+	said := "reversed: there was no request; one that comes late will be refused"
+	switch {
+	case !found:
+	case a.State == ledger.AuthReversed:
+		return reply{code: codeApproved, said: "repeated: reversed before"}, nil
+	case a.State == ledger.AuthCompleted:
+		return reply{code: codeInvalid, said: "refused: the payment is completed"}, nil
+	case a.State == ledger.AuthApproved:
+		if err := bookBack(tx, w, &a); err != nil {
+			return reply{}, err
+		}
+		said = "reversed: the booking was taken back"
+	default:
+		said = "reversed: nothing was booked"
+	}
+	a.State, a.Changed = ledger.AuthReversed, w.now
+	return reply{code: codeApproved, said: said}, tx.PutAuthorisation(a)
+}
+
+// bookBack takes a booking back by its counterpart, and opens the order again.
+func bookBack(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
+	o, err := pendingOrder(tx, a)
+	if err != nil {
+		return err
+	}
+	cause := "reversed by the terminal"
+	if why := w.m.Reason.String(); why != "" {
+		cause += ": " + why
+	}
+	e, err := entry(ledger.KindReverse, a, w, pendingAccount(o.Merchant), a.Account, cause)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Post(e); err != nil {
+		return err
+	}
+	o.State, o.Authorisation = ledger.OrderOpen, ledger.Key{}
+	return tx.PutOrder(o)
+}

@@ -1,0 +1,172 @@
+// Package host is the payment server: the far end of the units' channels, the
+// orders that they may be paid for, the routing of ISO 8583 messages to an
+// issuer, and the booking in a ledger.
+//
+// A financial message is one transaction of the ledger, committed before it is
+// answered. What makes that safe to repeat: a request is known by terminal, STAN
+// and RRN, and its repeat gets the same answer and is not booked again; a
+// reversal counts also when it arrives before its request or without it; a
+// message key is taken once.
+//
+// The amount of a payment is the order's, which the merchant's side creates here.
+// A request whose amount, or whose card's amount, is another one is refused.
+//
+// This version books sales. Other trades are refused when the order is created.
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/host/issuer"
+	"github.com/payunit/payunit/payment/host/ledger"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrConfig: New was given a Config that can't work.
+	ErrConfig = errors.New("host: configuration")
+	// ErrOrderExists: there is an order of that id with another content.
+	ErrOrderExists = errors.New("host: the order exists with another content")
+	// ErrOrder: an order is not acceptable.
+	ErrOrder = errors.New("host: not an order")
+	// ErrUnsupported: this version can't do it.
+	ErrUnsupported = errors.New("host: not supported")
+	// ErrNotFound: there is no such order.
+	ErrNotFound = errors.New("host: not found")
+)
+
+// Issuer decides about a payment inside the transaction of its message.
+type Issuer interface {
+	// Authorize decides; it writes through tx only, and an error makes the
+	// transaction fail.
+	Authorize(ctx context.Context, tx ledger.Tx, r issuer.Request) (issuer.Decision, error)
+}
+
+var _ Issuer = (*issuer.Issuer)(nil)
+
+// Config composes a server. The fields without a default are the ones that
+// decide whom it trusts, or where money is written down.
+type Config struct {
+	// Ledger is where everything is kept. No default.
+	Ledger ledger.Ledger
+	// Registry knows the terminals. It uses the same ledger. No default.
+	Registry *Registry
+	// Handshaker makes channels; it asks the Registry who may have one. No
+	// default.
+	Handshaker channel.Handshaker
+	// Issuer decides about payments. No default.
+	Issuer Issuer
+	// Keys are the base keys of the terminals' PIN and message keys. No
+	// default.
+	Keys Keys
+	// ServerKey is the Handshaker's static public key, which enrolment gives
+	// to units. No default.
+	ServerKey []byte
+	// Dialect is the ISO 8583 dialect; nil means acquirer.Default().
+	Dialect *acquirer.Dialect
+	// Limits bound what peers can use up; zero fields have defaults.
+	Limits Limits
+	// Observe is told what happens, in words without secrets, from several
+	// goroutines at once; nil tells nobody. It must not block for long.
+	Observe func(Event)
+	// Intercept, when not nil, may cut a channel at a stage of a financial
+	// message. It is there for tests and demonstrations of what a lost
+	// answer does; nil in production.
+	Intercept func(Point) error
+	// Rand is the source of randomness; nil means crypto/rand.
+	Rand io.Reader
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Limits bound what peers can use up.
+type Limits struct {
+	// Channels is the number of connections at once, handshakes included;
+	// zero means 1024. Further ones are closed unanswered.
+	Channels int
+	// Idle is how long a channel may be without a request; zero means five
+	// minutes.
+	Idle time.Duration
+	// Handle is how long a request may wait for the ledger; zero means 20 s.
+	Handle time.Duration
+	// Reply is how long writing an answer may take; zero means 10 s.
+	Reply time.Duration
+}
+
+func (c *Config) complete() error {
+	for _, f := range []struct {
+		name string
+		none bool
+	}{
+		{"Ledger", c.Ledger == nil},
+		{"Registry", c.Registry == nil},
+		{"Handshaker", c.Handshaker == nil},
+		{"Issuer", c.Issuer == nil},
+		{"ServerKey", len(c.ServerKey) == 0},
+	} {
+		if f.none {
+			return fmt.Errorf("%w: %s is empty and has no default", ErrConfig, f.name)
+		}
+	}
+	if err := c.Keys.check(); err != nil {
+		return err
+	}
+	if c.Dialect == nil {
+		c.Dialect = acquirer.Default()
+	}
+	if c.Limits.Channels <= 0 {
+		c.Limits.Channels = 1024
+	}
+	if c.Limits.Idle <= 0 {
+		c.Limits.Idle = 5 * time.Minute
+	}
+	if c.Limits.Handle <= 0 {
+		c.Limits.Handle = 20 * time.Second
+	}
+	if c.Limits.Reply <= 0 {
+		c.Limits.Reply = 10 * time.Second
+	}
+	if c.Observe == nil {
+		c.Observe = func(Event) {}
+	}
+	if c.Intercept == nil {
+		c.Intercept = func(Point) error { return nil }
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}
+
+// Server is a payment server. It is safe for concurrent use. What it knows is in
+// the ledger: two servers on one ledger are one.
+type Server struct {
+	c     Config
+	bases bases
+	// slots holds a token for each connection.
+	slots chan struct{}
+	open  sync.WaitGroup
+}
+
+// New composes a server. Errors wrap ErrConfig.
+func New(c Config) (*Server, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	b, err := c.Keys.bases()
+	if err != nil {
+		return nil, fmt.Errorf("%w: Keys: %w", ErrConfig, err)
+	}
+	return &Server{c: c, bases: b, slots: make(chan struct{}, c.Limits.Channels)}, nil
+}

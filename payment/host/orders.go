@@ -1,0 +1,151 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// Order is what a merchant wants to be paid.
+type Order struct {
+	// ID is the merchant's name for it, 1 to 64 printable ASCII characters
+	// without spaces.
+	ID     string
+	Type   trade.Type
+	Amount money.Amount
+	// Merchant is the merchant id of the terminals that may be paid for it.
+	Merchant string
+}
+
+func (o *Order) check() error {
+	if !word(o.ID, trade.MaxOrderID) {
+		return fmt.Errorf("%w: id: want 1 to %d printable ASCII characters without spaces", ErrOrder, trade.MaxOrderID)
+	}
+	if o.Type != trade.Sale {
+		return fmt.Errorf("%w: trade of type %q", ErrUnsupported, o.Type)
+	}
+	if o.Amount.Currency.IsZero() || o.Amount.Minor <= 0 || o.Amount.Minor > money.MaxMinor {
+		return fmt.Errorf("%w: amount: want 1 to 12 digits of minor units", ErrOrder)
+	}
+	if !word(o.Merchant, 15) {
+		return fmt.Errorf("%w: merchant id", ErrOrder)
+	}
+	return nil
+}
+
+// CreateOrder writes an order down. The id is the idempotency key: the same
+// order again is no error and changes nothing, another one under the same id is
+// ErrOrderExists. Errors also wrap ErrOrder, ErrUnsupported, or are the ledger's.
+func (s *Server) CreateOrder(ctx context.Context, o Order) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	return s.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
+		old, err := tx.Order(o.ID)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return tx.PutOrder(ledger.Order{
+				ID: o.ID, Type: string(o.Type), Amount: o.Amount, Merchant: o.Merchant, State: ledger.OrderOpen, Created: s.c.Now(),
+			})
+		}
+		if err != nil {
+			return err
+		}
+		if old.Type != string(o.Type) || old.Amount != o.Amount || old.Merchant != o.Merchant {
+			return fmt.Errorf("%w: %s", ErrOrderExists, o.ID)
+		}
+		return nil
+	})
+}
+
+// OrderState says how an order stands. Errors wrap ErrNotFound, or are the
+// ledger's.
+func (s *Server) OrderState(ctx context.Context, id string) (trade.State, error) {
+	var state trade.State
+	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
+		o, err := tx.Order(id)
+		state = trade.State(o.State)
+		return err
+	})
+	if errors.Is(err, ledger.ErrNotFound) {
+		return "", fmt.Errorf("%w: order", ErrNotFound)
+	}
+	return state, err
+}
+
+// The words for orders that a terminal can't have. Another merchant's order is
+// as unknown as one that there is not.
+var errUnknownOrder = &trade.Error{Code: trade.CodeUnknownOrder, Text: "there is no such order for this terminal"}
+
+// orderFor returns an order that a terminal may ask for.
+func orderFor(tx ledger.Tx, t ledger.Terminal, id string) (ledger.Order, error) {
+	o, err := tx.Order(id)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && o.Merchant != t.MerchantID {
+		return ledger.Order{}, errUnknownOrder
+	}
+	return o, err
+}
+
+// trade answers a TradeRequest.
+func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.Envelope, error) {
+	var req trade.TradeRequest
+	if err := e.Decode(&req); err != nil {
+		return trade.Envelope{}, errMalformed
+	}
+	var out trade.Trade
+	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
+		t, err := s.c.Registry.terminal(tx, p.identity)
+		if err != nil {
+			return err
+		}
+		o, err := orderFor(tx, t, req.Order)
+		if err != nil {
+			return err
+		}
+		out = trade.Trade{
+			Order: o.ID, Type: trade.Type(o.Type), State: trade.State(o.State), Amount: o.Amount, Merchant: t.Merchant, Time: s.c.Now().UTC(),
+		}
+		return nil
+	})
+	if err != nil {
+		return trade.Envelope{}, s.refuse(err)
+	}
+	s.tell(p.identity.TerminalID, out.Order, "trade sent: %s %s, %s", out.Type, out.Amount, out.State)
+	return trade.Encode(trade.KindTrade, e.Request, out)
+}
+
+// cancel answers a Cancel. Nothing was requested, so that there is nothing to
+// undo; an order that something is booked for can't be given up this way.
+func (s *Server) cancel(ctx context.Context, p *peer, e trade.Envelope) (trade.Envelope, error) {
+	var req trade.Cancel
+	if err := e.Decode(&req); err != nil {
+		return trade.Envelope{}, errMalformed
+	}
+	switch req.Reason {
+	case "cardholder", "card", "unit":
+	default:
+		return trade.Envelope{}, errMalformed
+	}
+	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
+		t, err := s.c.Registry.terminal(tx, p.identity)
+		if err != nil {
+			return err
+		}
+		o, err := orderFor(tx, t, req.Order)
+		if err != nil {
+			return err
+		}
+		if o.State != ledger.OrderOpen {
+			return &trade.Error{Code: trade.CodeRefused, Text: "something is booked for the order; reverse it"}
+		}
+		return nil
+	})
+	if err != nil {
+		return trade.Envelope{}, s.refuse(err)
+	}
+	s.tell(p.identity.TerminalID, req.Order, "cancelled (%s); the order stays open", req.Reason)
+	return trade.Encode(trade.KindCancelled, e.Request, struct{}{})
+}

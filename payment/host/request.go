@@ -1,0 +1,200 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/tlv"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/host/issuer"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// The accounts of a merchant: what is booked and waits for the card's last word,
+// and what is the merchant's.
+func pendingAccount(merchant string) string  { return "pending/" + merchant }
+func merchantAccount(merchant string) string { return "merchant/" + merchant }
+
+// request carries out an 0200. Every answer is kept, so that a repeat gets the
+// same one.
+func (s *Server) request(ctx context.Context, tx ledger.Tx, w *work, t *ledger.Terminal) (reply, error) {
+	m := w.m
+	k, ok := keyOf(w, m.STAN)
+	if !ok {
+		return reply{code: codeFormat, said: "refused: STAN or RRN is missing"}, nil
+	}
+	content := s.content(m)
+	old, err := tx.Authorisation(k)
+	if err == nil {
+		return repeated(old, content), nil
+	}
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return reply{}, err
+	}
+	a := ledger.Authorisation{
+		Key: k, Transmitted: m.TransmissionTime, Order: m.Order, Amount: *m.Amount, Content: content,
+		State: ledger.AuthDeclined, Created: w.now, Changed: w.now,
+	}
+	order, refused, err := s.judge(tx, w, t)
+	if err != nil {
+		return reply{}, err
+	}
+	r := refused
+	if r.code == "" {
+		if r, err = s.authorize(ctx, tx, w, &a); err != nil {
+			return reply{}, err
+		}
+	}
+	if r.code == codeApproved {
+		a.State = ledger.AuthApproved
+		if err := bookRequest(tx, w, &a, order); err != nil {
+			return reply{}, err
+		}
+	}
+	a.ResponseCode, a.AuthCode, a.ICC = r.code, r.authCode, r.icc
+	return r, tx.PutAuthorisation(a)
+}
+
+// repeated answers a request whose numbers are known.
+func repeated(old ledger.Authorisation, content []byte) reply {
+	switch {
+	case old.State == ledger.AuthReversed:
+		return reply{code: codeInvalid, said: "refused: it was reversed before"}
+	case !same(old.Content, content):
+		return reply{code: codeDuplicate, said: "refused: another request has its numbers"}
+	}
+	return reply{code: old.ResponseCode, authCode: old.AuthCode, icc: old.ICC, said: "repeated: the answer given before"}
+}
+
+// judge looks whether the request is one for the order. The reply's code is empty
+// when it is.
+func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order, reply, error) {
+	m := w.m
+	no := func(code, why string) (ledger.Order, reply, error) {
+		return ledger.Order{}, reply{code: code, said: "refused: " + why}, nil
+	}
+	if m.ProcessingCode != acquirer.ProcessingSale {
+		return no(codeUnsupported, "not a sale")
+	}
+	o, err := orderFor(tx, *t, m.Order)
+	var said *trade.Error
+	switch {
+	case errors.As(err, &said):
+		return no(codeInvalid, "no such order for this terminal")
+	case err != nil:
+		return ledger.Order{}, reply{}, err
+	case o.Type != string(trade.Sale):
+		return no(codeUnsupported, "the order is no sale")
+	case *m.Amount != o.Amount:
+		return no(codeAmount, "the amount is not the order's")
+	case o.State != ledger.OrderOpen:
+		return no(codeDuplicate, "the order is "+string(o.State))
+	}
+	if code, why := sameAsCard(m.ICC, o.Amount); code != "" {
+		return no(code, why)
+	}
+	if m.PINBlock == nil {
+		return o, reply{}, nil
+	}
+	if w.pinBad {
+		return no(codeSecurity, "the PIN block can't be read")
+	}
+	if !t.PINKeys.Use(w.pinCounter) {
+		return no(codeSecurity, "the key of the PIN block was used before")
+	}
+	return o, reply{}, nil
+}
+
+// sameAsCard looks whether the card's cryptogram was made for the order: field
+// 55 has the amount, the currency and no other amount, each once.
+func sameAsCard(icc []byte, a money.Amount) (code, why string) {
+	bcd, err := a.BCD12()
+	if err != nil {
+		return codeAmount, "the amount has no 12 digits"
+	}
+	want := map[tlv.Tag][]byte{
+		tags.AmountAuthorised:        bcd[:],
+		tags.TransactionCurrencyCode: tlv.AppendN(nil, uint64(a.Currency.Numeric()), 2),
+		tags.AmountOther:             make([]byte, 6),
+	}
+	seen := map[tlv.Tag]bool{}
+	for o, err := range tlv.All(icc) {
+		if err != nil {
+			return codeFormat, "field 55 is no BER-TLV"
+		}
+		v, ok := want[o.Tag]
+		if !ok {
+			continue
+		}
+		if seen[o.Tag] {
+			return codeFormat, fmt.Sprintf("field 55 has tag %v twice", o.Tag)
+		}
+		seen[o.Tag] = true
+		if !bytes.Equal(v, o.Value) {
+			return codeAmount, fmt.Sprintf("the card's tag %v is not the order's", o.Tag)
+		}
+	}
+	if !seen[tags.AmountAuthorised] || !seen[tags.TransactionCurrencyCode] {
+		return codeFormat, "field 55 lacks the amount or the currency"
+	}
+	return "", ""
+}
+
+// authorize asks the issuer.
+func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger.Authorisation) (reply, error) {
+	m := w.m
+	pan, err := panOf(m)
+	if err != nil {
+		return reply{code: codeFormat, said: "refused: no account number"}, nil
+	}
+	defer pan.Wipe()
+	expiry := m.Expiry
+	if expiry == "" {
+		expiry = m.Track2.Expiry()
+	}
+	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, PIN: w.pin, ICC: m.ICC})
+	if err != nil {
+		return reply{}, err
+	}
+	a.Card, a.Account = d.Card, d.Account
+	r := reply{code: d.Code, authCode: d.AuthCode, icc: d.ICC, said: "issuer: " + d.Reason}
+	if !d.Approved() {
+		r.authCode = ""
+	}
+	return r, nil
+}
+
+// bookRequest moves the amount from the card to what the merchant waits for, and
+// makes the order pending.
+func bookRequest(tx ledger.Tx, w *work, a *ledger.Authorisation, o ledger.Order) error {
+	e, err := entry(ledger.KindBook, a, w, a.Account, pendingAccount(o.Merchant), "sale approved by the issuer")
+	if err != nil {
+		return err
+	}
+	posted, err := tx.Post(e)
+	if err != nil {
+		return err
+	}
+	if !posted {
+		return fmt.Errorf("%w: a request that is not known is booked", ledger.ErrConflict)
+	}
+	o.State, o.Authorisation = ledger.OrderPending, a.Key
+	return tx.PutOrder(o)
+}
+
+// entry moves an authorisation's amount between two accounts.
+func entry(kind ledger.Kind, a *ledger.Authorisation, w *work, from, to, cause string) (ledger.Entry, error) {
+	neg, err := a.Amount.Neg()
+	if err != nil {
+		return ledger.Entry{}, fmt.Errorf("host: booking: %w", err)
+	}
+	return ledger.Entry{
+		Key: string(kind) + "/" + a.Key.String(), Kind: kind, Authorisation: a.Key, Cause: cause, Time: w.now,
+		Postings: []ledger.Posting{{Account: from, Amount: neg}, {Account: to, Amount: a.Amount}},
+	}, nil
+}
