@@ -27,7 +27,7 @@ type Response struct {
 	Proprietary []byte
 }
 
-// Method returns 1 or 2: which ARPC the version uses. 0 when it has none here.
+// Method returns 1 or 2: which ARPC the version uses, 0 for an unknown version.
 func (s Scheme) Method() int {
 	r, _ := s.rules()
 	switch r.answer {
@@ -44,7 +44,7 @@ func (s Scheme) Method() int {
 //	method 1   ARPC (8), ARC (2)
 //	method 2   ARPC (4), CSU (4), proprietary data (0-8)
 //
-// Errors wrap ErrScheme when the version has no answer, ErrData or ErrKey.
+// Errors wrap ErrScheme, ErrData or ErrKey.
 func (s Scheme) Answer(card secret.Bytes, t Transaction, r Response) ([]byte, error) {
 	k, err := s.answerKey(card, t)
 	if err != nil {
@@ -107,8 +107,7 @@ func (s Scheme) answerKey(card secret.Bytes, t Transaction) (secret.Bytes, error
 			return secret.Bytes{}, fmt.Errorf("%w: %d bytes", ErrKey, card.Len())
 		}
 		return card.Clone(), nil
-	case method1Session, method2Session:
+	default:
 		return s.SessionKey(card, t.ATC, t.UN)
 	}
-	return secret.Bytes{}, fmt.Errorf("%w: issuer authentication of %v", ErrScheme, s.CVN)
 }

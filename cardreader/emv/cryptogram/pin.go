@@ -14,10 +14,12 @@ const (
 	PINChangeOutright = 0x02 // the block holds the new PIN alone
 )
 
-// EncipherPIN makes the data of PIN CHANGE, without MAC. Cards of Visa 10 to 18
-// get Visa's own PIN block: length and digits padded with F, xored with four
-// bytes of the card's AC key and, when current is not empty, with the digits of
-// the current PIN; others get ISO 9564-1 format 2 and take no current PIN. Errors wrap
+// EncipherPIN makes the data of PIN CHANGE, without MAC. Cards of Visa 10 to 18,
+// and of Visa 22 when current is not empty, get Visa's own PIN block: length and
+// digits padded with F, xored with four bytes of the card's AC key and with the
+// digits of the current PIN, if given. Visa 22 without a current PIN and all
+// others get ISO 9564-1 format 2; the others take no current PIN. (No published
+// answer covers Visa 22 with a current PIN.) Errors wrap
 // ErrPIN, ErrKey or ErrScheme.
 func (s Scheme) EncipherPIN(card Keys, c Script, pin, current secret.Bytes) ([]byte, error) {
 	k, r, err := s.scriptKey(card.SMC, c)
@@ -26,7 +28,7 @@ func (s Scheme) EncipherPIN(card Keys, c Script, pin, current secret.Bytes) ([]b
 	}
 	defer k.Wipe()
 	var block secret.Bytes
-	if r.visaPIN {
+	if r.visaBlock(current) {
 		block, err = visaBlock(card.AC, pin, current)
 	} else {
 		block, err = format2(pin, current)
@@ -56,7 +58,7 @@ func (s Scheme) DecipherPIN(card Keys, c Script, data []byte, current secret.Byt
 		return secret.Bytes{}, fmt.Errorf("%w: %d bytes", ErrPIN, len(b))
 	}
 	control := byte(2)
-	if r.visaPIN {
+	if r.visaBlock(current) {
 		control = 0
 		mask, err := visaMask(card.AC, current)
 		if err != nil {
@@ -85,6 +87,11 @@ func (s Scheme) PINChange(card Keys, c Script, pin, current secret.Bytes) ([]byt
 		}
 	}
 	return s.Command(card.SMI, c, [4]byte{0x84, 0x24, 0x00, p2}, data)
+}
+
+// visaBlock reports whether a new PIN travels in Visa's own block.
+func (r rules) visaBlock(current secret.Bytes) bool {
+	return r.visaPIN || r.cipher == EnciphermentVisa && current.Len() != 0
 }
 
 // pinBlock is control nibble, length, digits, F to 8 bytes.

@@ -64,7 +64,7 @@ type rules struct {
 	answer  answer
 	script  script
 	cipher  Encipherment
-	// visaPIN: new PINs travel in Visa's own block, else in ISO 9564-1 format 2.
+	// visaPIN: new PINs travel in Visa's own block with no current PIN given too.
 	visaPIN bool
 }
 
@@ -72,21 +72,19 @@ type rules struct {
 type answer uint8
 
 const (
-	noAnswer       answer = iota
-	method1Card           // method 1 under the card key
-	method1Session        // method 1 under the session key, if there is one
-	method2Session        // method 2 under the session key
+	method1Card    answer = iota + 1 // method 1 under the card key
+	method1Session                   // method 1 under the session key, if there is one
+	method2Session                   // method 2 under the session key
 )
 
 // script is how a script's keys and MACs are made.
 type script uint8
 
 const (
-	noScript     script = iota
-	scriptVisa          // keys from the ATC; the MAC covers header, ATC, AC, data
-	scriptVisaSK        // keys from the AC; the same MAC
-	scriptMChip         // keys and MAC from the AC plus the command's number
-	scriptPlain         // keys from the AC; the MAC covers the command only
+	scriptVisa   script = iota + 1 // keys from the ATC; the MAC covers header, ATC, AC, data
+	scriptVisaSK                   // keys from the AC; the same MAC
+	scriptMChip                    // keys and MAC from the AC plus the command's number
+	scriptPlain                    // keys from the AC; the MAC covers the command only
 )
 
 func (c CVN) rules() (rules, error) {
@@ -100,16 +98,19 @@ func (c CVN) rules() (rules, error) {
 	case Visa22:
 		return rules{"Visa CVN 22", 0x16, SessionCommon, Pad80, method2Session, scriptVisaSK, EnciphermentVisa, false}, nil
 	case MChip10, MChip11:
-		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionProprietary, Pad80, method1Card, scriptMChip, EnciphermentMChip, false}, nil
+		return rules{fmt.Sprintf("M/Chip CVN %02X", c.mchip()), c.mchip(), SessionProprietary, Pad80, method1Card, scriptMChip, EnciphermentMChip, false}, nil
 	case MChip12, MChip13:
-		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionTree, Pad80, method1Session, scriptMChip, EnciphermentMChip, false}, nil
+		return rules{fmt.Sprintf("M/Chip CVN %02X", c.mchip()), c.mchip(), SessionTree, Pad80, method1Session, scriptMChip, EnciphermentMChip, false}, nil
 	case MChip14, MChip15:
-		return rules{fmt.Sprintf("M/Chip CVN %02X", 0x10+c-MChip10), byte(0x10 + c - MChip10), SessionCommon, Pad80, method1Session, scriptMChip, EnciphermentMChip, false}, nil
+		return rules{fmt.Sprintf("M/Chip CVN %02X", c.mchip()), c.mchip(), SessionCommon, Pad80, method1Session, scriptMChip, EnciphermentMChip, false}, nil
 	case Interac133:
-		return rules{"Interac CVN 133", 0x85, SessionProprietary, Pad80, noAnswer, scriptPlain, EnciphermentMChip, false}, nil
+		return rules{"Interac CVN 133", 0x85, SessionProprietary, Pad80, method1Session, scriptPlain, EnciphermentMChip, false}, nil
 	}
 	return rules{}, fmt.Errorf("%w: cryptogram version %d", ErrScheme, uint8(c))
 }
+
+// mchip is the number of an M/Chip version; they follow one another from 10.
+func (c CVN) mchip() byte { return 0x10 + byte(c-MChip10) }
 
 // String returns the version's name, such as "Visa CVN 18".
 func (c CVN) String() string {

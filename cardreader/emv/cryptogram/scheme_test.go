@@ -79,6 +79,70 @@ func TestSessionOverride(t *testing.T) {
 	}
 }
 
+// What each version means, rule by rule.
+func TestVersions(t *testing.T) {
+	k, un, data := key(t, "154F349D8585CB7F6B0798E9839B10C1"), [4]byte{1, 2, 3, 4}, []byte("data")
+	for _, c := range []struct {
+		cvn     cryptogram.CVN
+		session cryptogram.Session
+		padding cryptogram.Padding
+		method  int
+		card    bool // answers under the card key
+		name    string
+	}{
+		{cryptogram.Visa10, cryptogram.SessionNone, cryptogram.PadZeros, 1, true, "Visa CVN 10"},
+		{cryptogram.Visa17, cryptogram.SessionNone, cryptogram.PadZeros, 1, true, "Visa CVN 17"},
+		{cryptogram.Visa18, cryptogram.SessionCommon, cryptogram.Pad80, 2, false, "Visa CVN 18"},
+		{cryptogram.Visa22, cryptogram.SessionCommon, cryptogram.Pad80, 2, false, "Visa CVN 22"},
+		{cryptogram.MChip10, cryptogram.SessionProprietary, cryptogram.Pad80, 1, true, "M/Chip CVN 10"},
+		{cryptogram.MChip11, cryptogram.SessionProprietary, cryptogram.Pad80, 1, true, "M/Chip CVN 11"},
+		{cryptogram.MChip12, cryptogram.SessionTree, cryptogram.Pad80, 1, false, "M/Chip CVN 12"},
+		{cryptogram.MChip13, cryptogram.SessionTree, cryptogram.Pad80, 1, false, "M/Chip CVN 13"},
+		{cryptogram.MChip14, cryptogram.SessionCommon, cryptogram.Pad80, 1, false, "M/Chip CVN 14"},
+		{cryptogram.MChip15, cryptogram.SessionCommon, cryptogram.Pad80, 1, false, "M/Chip CVN 15"},
+		{cryptogram.Interac133, cryptogram.SessionProprietary, cryptogram.Pad80, 1, false, "Interac CVN 133"},
+	} {
+		s := cryptogram.Scheme{Derivation: cryptogram.DerivationA, CVN: c.cvn}
+		explicit := cryptogram.Scheme{Derivation: cryptogram.DerivationA, Session: c.session, CVN: c.cvn}
+		sk, err := explicit.SessionKey(k, 7, un)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := cryptogram.AC(sk, data, c.padding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Over(k, 7, un, data); err != nil || got != want {
+			t.Errorf("%v: cryptogram %X, want %X: %v", c.cvn, got, want, err)
+		}
+		if s.Method() != c.method || c.cvn.String() != c.name {
+			t.Errorf("%v: method %d, want %d", c.cvn, s.Method(), c.method)
+		}
+		under := sk
+		if c.card {
+			under = k
+		}
+		var head []byte
+		if c.method == 1 {
+			a, err := cryptogram.ARPC1(under, [8]byte{9}, [2]byte{'0', '5'})
+			if err != nil {
+				t.Fatal(err)
+			}
+			head = append(a[:], '0', '5')
+		} else {
+			a, err := cryptogram.ARPC2(under, [8]byte{9}, [4]byte{1, 2, 3, 4}, []byte{5})
+			if err != nil {
+				t.Fatal(err)
+			}
+			head = append(a[:], 1, 2, 3, 4, 5)
+		}
+		got, err := s.Answer(k, cryptogram.Transaction{ATC: 7, UN: un, AC: [8]byte{9}}, cryptogram.Response{ARC: [2]byte{'0', '5'}, CSU: [4]byte{1, 2, 3, 4}, Proprietary: []byte{5}})
+		if err != nil || up(got) != up(head) {
+			t.Errorf("%v: answer %X, want %X: %v", c.cvn, got, head, err)
+		}
+	}
+}
+
 func TestKeyTree(t *testing.T) {
 	k := key(t, "0123456789ABCDEF0123456789ABCDEF")
 	seen := map[string]uint16{}

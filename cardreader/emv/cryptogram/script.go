@@ -141,8 +141,6 @@ func (s Scheme) scriptKey(card secret.Bytes, c Script) (secret.Bytes, rules, err
 		k, err = SessionCSK(card, c.AC)
 	case scriptMChip:
 		k, err = SessionCSK(card, c.random())
-	default:
-		err = fmt.Errorf("%w: scripts of %v", ErrScheme, s.CVN)
 	}
 	return k, r, err
 }

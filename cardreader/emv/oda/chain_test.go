@@ -234,6 +234,15 @@ func TestAbsentAndOfWrongLength(t *testing.T) {
 	fails("92 longer", err)
 	_, err = oda.RecoverIssuer(x.ca, x.issuerCert, x.issuerRem, x.issuerExp, secret.PAN{}, x.now)
 	fails("no PAN", err)
+	// Nor has a certificate without a PAN any card, not even one without a PAN.
+	block, rem, err := oda.BuildPINCertificate(oda.ICCCertificate{PAN: x.pan, Expiry: [2]byte{0x12, 0x30}, Key: x.pin.public()}, x.issuer.len())
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(block[2:12], bytes.Repeat([]byte{0xFF}, 10))
+	oda.Rehash(block, rem, x.pinExp)
+	_, err = oda.RecoverPINKey(x.issuer.public(), x.issuer.sign(block), rem, x.pinExp, secret.PAN{}, x.now)
+	failsWith(t, err, oda.StepPIN, "PAN in it")
 	for n := 1; n < len(x.issuerCert); n++ {
 		_, err = oda.RecoverIssuer(x.ca, x.issuerCert[:n], x.issuerRem, x.issuerExp, x.pan, x.now)
 		fails("90 cut", err)
