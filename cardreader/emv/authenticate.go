@@ -55,9 +55,6 @@ func (o ODA) String() string {
 	return o.Method.String() + " failed: " + o.Reason
 }
 
-// errMissing marks data that authentication needs and the card lacks.
-var errMissing = errors.New("emv: card data for offline data authentication is missing")
-
 // authenticateData chooses a method and carries it out (Book 3, 10.3).
 func (s *Session) authenticateData(ctx context.Context) error {
 	caps := s.k.c.Terminal.Capabilities
@@ -85,8 +82,9 @@ func (s *Session) authenticateData(ctx context.Context) error {
 		}
 		s.oda.OK = true
 		s.tell(StepODA, "%s: the card is authentic", s.oda.Method)
-	case errors.Is(err, oda.ErrFailed), errors.Is(err, errMissing):
-		if errors.Is(err, errMissing) {
+	case errors.Is(err, oda.ErrFailed):
+		if errors.Is(err, oda.ErrMissingData) {
+			// 7.5: what the method needs and the card lacks.
 			s.tvr.Set(tags.TVRICCDataMissing)
 		}
 		s.odaFailed(err)
@@ -122,22 +120,15 @@ func (s *Session) authenticate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer clear(static)
 	if s.oda.Method == SDA {
-		ssad := s.get(tags.SignedStaticData)
-		if len(ssad) == 0 {
-			return errMissing
-		}
-		dac, err := oda.VerifySDA(s.issuerKey.Key, ssad, static)
+		dac, err := oda.VerifySDA(s.issuerKey.Key, s.get(tags.SignedStaticData), static)
 		if err == nil {
 			s.fromCard[tags.DataAuthenticationCode] = dac[:]
 		}
 		return err
 	}
-	cert, exponent := s.get(tags.ICCCertificate), s.get(tags.ICCExponent)
-	if len(cert) == 0 || len(exponent) == 0 {
-		return errMissing
-	}
-	icc, err := oda.RecoverICC(s.issuerKey.Key, cert, s.get(tags.ICCRemainder), exponent, s.pan, static, s.date())
+	icc, err := s.recoverICC(static)
 	if err != nil {
 		return err
 	}
@@ -148,26 +139,28 @@ func (s *Session) authenticate(ctx context.Context) error {
 	return s.internalAuthenticate(ctx)
 }
 
+// static returns what signatures over card data cover.
+func (s *Session) static() ([]byte, error) {
+	return oda.StaticData(s.records, s.get(tags.SDATagList), s.aip)
+}
+
+func (s *Session) recoverICC(static []byte) (oda.ICC, error) {
+	return oda.RecoverICC(s.issuerKey.Key, s.get(tags.ICCCertificate), s.get(tags.ICCRemainder), s.get(tags.ICCExponent), s.pan, static, s.date())
+}
+
 // recoverIssuer recovers the issuer's key, once.
 func (s *Session) recoverIssuer() error {
 	if s.issuerKey != nil {
 		return nil
 	}
-	index, cert, exponent := s.get(tags.CAPublicKeyIndex), s.get(tags.IssuerCertificate), s.get(tags.IssuerExponent)
-	if len(index) == 0 || len(cert) == 0 || len(exponent) == 0 {
-		return errMissing
+	index := s.get(tags.CAPublicKeyIndex)
+	if len(index) != 1 {
+		return &oda.Failure{Step: oda.StepCA, Reason: "the card names none", Err: oda.ErrMissingData}
 	}
-	rid := oda.RID(s.cand.AID[:5])
-	ca, ok := s.k.c.CAKeys.CAKey(rid, index[0])
-	if !ok {
-		return &oda.Failure{Step: oda.StepCA, Reason: "the terminal does not have it"}
-	}
-	issuer, err := oda.RecoverIssuer(ca, cert, s.get(tags.IssuerRemainder), exponent, s.pan, s.date())
+	issuer, err := oda.RecoverIssuerFrom(s.k.c.CAKeys, oda.RID(s.cand.AID[:5]), index[0],
+		s.get(tags.IssuerCertificate), s.get(tags.IssuerRemainder), s.get(tags.IssuerExponent), s.pan, s.date())
 	if err != nil {
 		return err
-	}
-	if s.k.c.CAKeys.Revoked(rid, index[0], issuer.Serial) {
-		return &oda.Failure{Step: oda.StepIssuer, Reason: "it is revoked"}
 	}
 	s.issuerKey = &issuer
 	return nil
@@ -220,9 +213,13 @@ func signature(b []byte) ([]byte, error) {
 			return nil, &CardError{Step: StepODA, Tag: o.Tag, Reason: "malformed", Err: err}
 		}
 		if !ok {
-			return nil, errMissing
+			return nil, noSignature()
 		}
 		return v, nil
 	}
 	return nil, breach(StepODA, o.Tag, "response is neither format 1 nor format 2")
+}
+
+func noSignature() error {
+	return &oda.Failure{Step: oda.StepDynamic, Reason: "absent", Err: oda.ErrMissingData}
 }

@@ -2,9 +2,7 @@ package emv
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv/oda"
@@ -16,9 +14,10 @@ import (
 type cvmOutcome uint8
 
 const (
-	cvmFailed     cvmOutcome = iota
-	cvmSuccessful            // 02 in CVM Results
-	cvmUnknown               // successful as far as the terminal can tell: 00
+	cvmFailed       cvmOutcome = iota
+	cvmSuccessful              // 02 in CVM Results
+	cvmUnknown                 // successful as far as the terminal can tell: 00
+	cvmNotPerformed            // the terminal does not know or have the method
 )
 
 // verifyCardholder processes the CVM list (Book 3, 10.5).
@@ -51,42 +50,41 @@ func (s *Session) verifyCardholder(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s.concluded(rule, out) {
+		s.note(rule, out)
+		switch {
+		case out == cvmSuccessful || out == cvmUnknown:
+			return nil
+		case rule.CVM.Method() == tags.CVMFail, !rule.CVM.ContinueOnFailure():
+			s.cvmUnsuccessful(rule.CVM.String())
 			return nil
 		}
+		s.tell(StepCVM, "%s: not successful, the next rule applies", rule.CVM)
 	}
-	if s.cvm.CVM() == tags.CVMNotAvailable {
-		// No rule's condition was met, or none could be carried out: Book 4,
-		// A4 has its own code.
-		s.cvm[2] = tags.CVMResultFailed
-	}
-	s.tvr.Set(tags.TVRCVMFailed)
-	s.because(StepCVM, "no cardholder verification method succeeded")
+	s.cvmUnsuccessful("no rule of the card's list is left")
 	return nil
 }
 
-// concluded notes a rule's result, and reports whether it ends the list.
-func (s *Session) concluded(rule tags.CVMRule, out cvmOutcome) bool {
-	if out == cvmFailed && rule.CVM.ContinueOnFailure() {
-		s.noteRule(rule, tags.CVMResultFailed)
-		return false
-	}
-	switch out {
-	case cvmSuccessful:
-		s.noteRule(rule, tags.CVMResultSuccessful)
-		s.tell(StepCVM, "%s: successful", rule.CVM)
-	case cvmUnknown:
-		s.noteRule(rule, tags.CVMResultUnknown)
-		s.tell(StepCVM, "%s: the terminal can't tell, others will", rule.CVM)
-	default:
-		s.noteRule(rule, tags.CVMResultFailed)
-		s.tvr.Set(tags.TVRCVMFailed)
-		s.because(StepCVM, "cardholder verification failed: %s", rule.CVM)
-	}
-	return true
+// cvmUnsuccessful ends the list. Results that name a method name the last one
+// that was performed (Book 4, table 2 of 6.3.4.5).
+func (s *Session) cvmUnsuccessful(why string) {
+	s.cvm[2] = tags.CVMResultFailed
+	s.tvr.Set(tags.TVRCVMFailed)
+	s.because(StepCVM, "cardholder verification was not successful: %s", why)
 }
 
-func (s *Session) noteRule(rule tags.CVMRule, result byte) {
+// note writes a rule that was performed into the CVM Results.
+func (s *Session) note(rule tags.CVMRule, out cvmOutcome) {
+	result := tags.CVMResultFailed
+	switch out {
+	case cvmNotPerformed:
+		return
+	case cvmSuccessful:
+		result = tags.CVMResultSuccessful
+		s.tell(StepCVM, "%s: successful", rule.CVM)
+	case cvmUnknown:
+		result = tags.CVMResultUnknown
+		s.tell(StepCVM, "%s: the terminal can't tell, others will", rule.CVM)
+	}
 	s.cvm = tags.CVMResultsValue{byte(rule.CVM), byte(rule.Condition), result}
 }
 
@@ -151,22 +149,9 @@ func (s *Session) supports(m tags.CVM) bool {
 
 // perform carries one method out.
 func (s *Session) perform(ctx context.Context, m tags.CVM) (cvmOutcome, error) {
-	switch m {
-	case tags.CVMFail:
-		return cvmFailed, nil
-	case tags.CVMPlaintextPIN, tags.CVMOnlinePIN, tags.CVMPlaintextPINSignature, tags.CVMEncipheredPIN, tags.CVMEncipheredPINSignature:
-		if !s.supports(m) {
-			// 10.5.1: a PIN that can't be taken, whatever else is missing.
-			s.tvr.Set(tags.TVRPINPadAbsent)
-			return cvmFailed, nil
-		}
-	case tags.CVMSignature, tags.CVMNone:
-		if !s.supports(m) {
-			return cvmFailed, nil
-		}
-	default:
-		s.tvr.Set(tags.TVRUnrecognisedCVM)
-		return cvmFailed, nil
+	if !s.supports(m) {
+		s.unsupported(m)
+		return cvmNotPerformed, nil
 	}
 	switch m {
 	case tags.CVMNone:
@@ -175,13 +160,30 @@ func (s *Session) perform(ctx context.Context, m tags.CVM) (cvmOutcome, error) {
 		return cvmUnknown, nil
 	case tags.CVMOnlinePIN:
 		return s.onlinePIN(ctx)
+	case tags.CVMPlaintextPIN, tags.CVMPlaintextPINSignature:
+		return s.offlinePIN(ctx, m, OfflinePlaintext)
+	case tags.CVMEncipheredPIN, tags.CVMEncipheredPINSignature:
+		return s.offlinePIN(ctx, m, OfflineEnciphered)
 	}
-	enciphered := m == tags.CVMEncipheredPIN || m == tags.CVMEncipheredPINSignature
-	out, err := s.offlinePIN(ctx, enciphered)
-	if out == cvmSuccessful && (m == tags.CVMPlaintextPINSignature || m == tags.CVMEncipheredPINSignature) {
-		out = cvmUnknown
+	return cvmFailed, nil
+}
+
+// unsupported sets the bits for a method that the terminal can't carry out
+// (Book 3, 10.5, 10.5.1 and 10.5.2).
+func (s *Session) unsupported(m tags.CVM) {
+	c := s.k.c.Terminal.Capabilities
+	switch m {
+	case tags.CVMPlaintextPIN, tags.CVMPlaintextPINSignature, tags.CVMEncipheredPIN, tags.CVMEncipheredPINSignature:
+		// A terminal with one of the two has offline PIN: 10.5.1's footnote.
+		if !c.CVM(tags.CapPlaintextPIN) && !c.CVM(tags.CapEncipheredPIN) {
+			s.tvr.Set(tags.TVRPINPadAbsent)
+		}
+	case tags.CVMOnlinePIN:
+		s.tvr.Set(tags.TVRPINPadAbsent)
+	case tags.CVMSignature, tags.CVMNone:
+	default:
+		s.tvr.Set(tags.TVRUnrecognisedCVM)
 	}
-	return out, err
 }
 
 func (s *Session) pinRequest(m PINMethod) PINRequest {
@@ -194,6 +196,7 @@ func (s *Session) entered(r PINResult) bool {
 	case PINEntered:
 		return true
 	case PINBypassed:
+		s.bypassed = true
 		s.tvr.Set(tags.TVRPINNotEntered)
 		s.because(StepCVM, "the PIN was not entered")
 	default:
@@ -204,6 +207,9 @@ func (s *Session) entered(r PINResult) bool {
 }
 
 func (s *Session) onlinePIN(ctx context.Context) (cvmOutcome, error) {
+	if s.bypassed {
+		return cvmFailed, nil
+	}
 	began := s.k.c.Now()
 	r, err := s.k.c.PIN.VerifyPIN(ctx, s.pinRequest(OnlinePIN))
 	if err != nil {
@@ -218,8 +224,16 @@ func (s *Session) onlinePIN(ctx context.Context) (cvmOutcome, error) {
 }
 
 // offlinePIN lets the card verify a PIN until it is right, given up or blocked
-// (Book 3, 10.5.1).
-func (s *Session) offlinePIN(ctx context.Context, enciphered bool) (cvmOutcome, error) {
+// (Book 3, 10.5.1). With a signature on top the result is open. Whoever passed
+// one PIN entry over is not asked for another (Book 4, 6.3.4.3).
+func (s *Session) offlinePIN(ctx context.Context, m tags.CVM, how PINMethod) (cvmOutcome, error) {
+	if s.bypassed {
+		return cvmFailed, nil
+	}
+	right := cvmSuccessful
+	if m == tags.CVMPlaintextPINSignature || m == tags.CVMEncipheredPINSignature {
+		right = cvmUnknown
+	}
 	tries, err := s.pinTries(ctx)
 	if err != nil {
 		return cvmFailed, err
@@ -228,9 +242,8 @@ func (s *Session) offlinePIN(ctx context.Context, enciphered bool) (cvmOutcome, 
 		s.pinBlocked()
 		return cvmFailed, nil
 	}
-	req := s.pinRequest(OfflinePlaintext)
-	if enciphered {
-		req.Method = OfflineEnciphered
+	req := s.pinRequest(how)
+	if how == OfflineEnciphered {
 		if req.Key, err = s.pinKey(); err != nil {
 			s.because(StepCVM, "no key to encipher the PIN under: %v", err)
 			return cvmFailed, nil
@@ -248,7 +261,7 @@ func (s *Session) offlinePIN(ctx context.Context, enciphered bool) (cvmOutcome, 
 		left, wrong := r.Status.TriesLeft()
 		switch {
 		case r.Status.OK():
-			return cvmSuccessful, nil
+			return right, nil
 		case wrong && left == 0, r.Status == apdu.StatusBlocked, r.Status == apdu.StatusReferenceInvalidated:
 			s.pinBlocked()
 			return cvmFailed, nil
@@ -313,30 +326,10 @@ func (s *Session) pinKey() (*oda.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert := s.get(tags.ICCCertificate)
-	if len(cert) == 0 {
-		return nil, errMissing
-	}
-	k, err := oda.RecoverICC(s.issuerKey.Key, cert, s.get(tags.ICCRemainder), s.get(tags.ICCExponent), s.pan, static, s.date())
+	defer clear(static)
+	k, err := s.recoverICC(static)
 	if err != nil {
 		return nil, err
 	}
 	return &k.Key, nil
-}
-
-// below returns a uniform number under n, n at most 256.
-func below(random io.Reader, n int) (int, error) {
-	if n < 1 || n > 256 {
-		return 0, errors.New("emv: random selection out of range")
-	}
-	limit := 256 - 256%n
-	var b [1]byte
-	for {
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return 0, fmt.Errorf("emv: randomness: %w", err)
-		}
-		if int(b[0]) < limit {
-			return int(b[0]) % n, nil
-		}
-	}
 }

@@ -108,7 +108,7 @@ func (s *Session) takeSigned(step Step, kind tags.Cryptogram, objects map[tlv.Ta
 		return false, nil
 	}
 	if !has {
-		return fail(errMissing)
+		return fail(noSignature())
 	}
 	c, err := oda.VerifyCDA(*s.iccKey, sdad, s.fromTerminal[tags.UnpredictableNumber], oda.TransactionData(s.pdol, cdol1, cdol2, response))
 	if err != nil {

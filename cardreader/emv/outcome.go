@@ -12,8 +12,10 @@ import (
 )
 
 // OnlineRequest is what an authorisation request says about the card. PAN and
-// Track2 are the session's, and are wiped by Close.
+// Track2 are wiped with the session.
 type OnlineRequest struct {
+	s *Session
+
 	PAN secret.PAN
 	// PSN is the PAN sequence number, two digits, empty for none.
 	PSN string
@@ -21,9 +23,24 @@ type OnlineRequest struct {
 	Expiry string
 	Track2 secret.Track2
 	CVM    CVMethod
-	// ICC is field 55: the values of RequestTags, BER-TLV.
-	ICC []byte
 }
+
+// Field55 returns the present values of tags as BER-TLV in the order asked for;
+// absent ones are left out. Without tags it takes RequestTags. It reads the
+// session as it is now, and is empty after Close.
+func (r OnlineRequest) Field55(list ...tlv.Tag) []byte {
+	if r.s == nil {
+		return nil
+	}
+	if len(list) == 0 {
+		list = RequestTags()
+	}
+	return r.s.Field55(list...)
+}
+
+// Completion55 is Field55 of CompletionTags: what a message after the second
+// GENERATE AC carries.
+func (r OnlineRequest) Completion55() []byte { return r.Field55(CompletionTags()...) }
 
 // CVMethod is the cardholder verification that counts in the end.
 type CVMethod struct{ results tags.CVMResultsValue }
@@ -97,12 +114,9 @@ func CompletionTags() []tlv.Tag {
 // Authorize returns what to ask the issuer. It makes sense after a Decision of
 // Online, and before Close.
 func (s *Session) Authorize() OnlineRequest {
-	r := OnlineRequest{PAN: s.pan, PSN: s.psn(), CVM: CVMethod{s.cvm}, ICC: s.field55(RequestTags())}
+	r := OnlineRequest{PAN: s.pan, PSN: s.psn(), CVM: CVMethod{s.cvm}, s: s}
 	if d := s.get(tags.ExpirationDate); len(d) == 3 {
 		r.Expiry = fmt.Sprintf("%X", d[:2])
-	}
-	if t, err := secret.Track2FromTag(s.get(tags.Track2)); err == nil {
-		r.Track2 = t
 	}
 	return r
 }

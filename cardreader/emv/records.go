@@ -1,6 +1,7 @@
 package emv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -41,18 +42,20 @@ func (s *Session) readRecord(ctx context.Context, sfi, record byte, signed bool)
 	if !r.SW.OK() {
 		return &StatusError{StepRead, name, r.SW}
 	}
-	// Files 1 to 10 hold templates 70 by the standard; what is in the others
-	// is the scheme's or the issuer's own.
-	list, err := tlv.Parse(r.Data)
-	template := err == nil && len(list) == 1 && list[0].Tag == tags.RecordTemplate
-	if sfi <= 10 && !template {
-		return &CardError{Step: StepRead, Tag: tags.RecordTemplate, Reason: name + ": no record template", Err: err}
-	}
 	if signed {
-		s.sign(sfi, r.Data, list, template)
+		// Whether it can be authenticated is for oda.StaticData to say.
+		s.records = append(s.records, oda.Record{SFI: sfi, Data: bytes.Clone(r.Data)})
 	}
+	// Files 1 to 10 hold templates 70 and nothing beside them; what is in the
+	// others is the scheme's or the issuer's own (Book 3, 5.3 and 10.2).
+	list, err := tlv.Parse(r.Data)
+	template := err == nil && len(list) == 1 && list[0].Tag == tags.RecordTemplate &&
+		list[0].HeaderLen+len(list[0].Value) == len(r.Data)
 	if !template {
-		return nil
+		if sfi > 10 {
+			return nil
+		}
+		return &CardError{Step: StepRead, Tag: tags.RecordTemplate, Reason: name + ": not one record template", Err: err}
 	}
 	for o, err := range tlv.All(list[0].Value) {
 		if err != nil {
@@ -68,24 +71,38 @@ func (s *Session) readRecord(ctx context.Context, sfi, record byte, signed bool)
 	return nil
 }
 
-// sign adds a record to the data that is authenticated (Book 3, 10.3): the
-// template's value for files 1 to 10, the whole record for others.
-func (s *Session) sign(sfi byte, record []byte, list []tlv.Object, template bool) {
-	switch {
-	case !template:
-		s.staticBad = "a record to be authenticated is no record template"
-	case sfi <= 10:
-		s.staticData = append(s.staticData, list[0].Value...)
-	default:
-		s.staticData = append(s.staticData, record...)
+// store keeps a card's object that the dictionary knows. The same one twice is
+// an error (Book 3, 10.2); an empty value counts as absent (7.5).
+func (s *Session) store(step Step, o tlv.Object) error {
+	if o.Tag.Constructed() || len(o.Value) == 0 {
+		return nil
 	}
+	if i, known := tags.Lookup(o.Tag); !known || i.Source != tags.FromCard {
+		return nil
+	}
+	if _, twice := s.fromCard[o.Tag]; twice {
+		return breach(step, o.Tag, "given twice")
+	}
+	s.fromCard[o.Tag] = bytes.Clone(o.Value)
+	return nil
 }
 
-// mandatory checks for what every card has (Book 3, 7.2), and that PAN and
-// track 2 can be read.
+// fixed are the lengths that the steps below rely on (Book 3, Annex A).
+var fixed = [...]struct {
+	tag tlv.Tag
+	n   int
+}{
+	{tags.ExpirationDate, 3}, {tags.EffectiveDate, 3}, {tags.IACDefault, 5}, {tags.IACDenial, 5}, {tags.IACOnline, 5},
+	{tags.AUC, 2}, {tags.CardVersionNumber, 2}, {tags.PANSequenceNumber, 1}, {tags.IssuerCountryCode, 2},
+	{tags.ApplicationCurrencyCode, 2}, {tags.LowerConsecutiveOfflineLimit, 1}, {tags.UpperConsecutiveOfflineLimit, 1},
+	{tags.CAPublicKeyIndex, 1},
+}
+
+// mandatory checks for what every card has (Book 3, 7.2), and that what the
+// later steps read is of its format (7.5).
 func (s *Session) mandatory() error {
 	for _, t := range []tlv.Tag{tags.ExpirationDate, tags.PAN, tags.CDOL1, tags.CDOL2} {
-		if len(s.get(t)) == 0 {
+		if s.get(t) == nil {
 			return breach(StepRead, t, "mandatory and missing")
 		}
 	}
@@ -94,41 +111,28 @@ func (s *Session) mandatory() error {
 		return &CardError{Step: StepRead, Tag: tags.PAN, Reason: "malformed", Err: err}
 	}
 	s.pan = pan
+	if v := s.get(tags.Track2); v != nil {
+		if s.track2, err = secret.Track2FromTag(v); err != nil {
+			return &CardError{Step: StepRead, Tag: tags.Track2, Reason: "malformed", Err: err}
+		}
+	}
+	for _, f := range fixed {
+		if v := s.get(f.tag); v != nil && len(v) != f.n {
+			return breach(StepRead, f.tag, fmt.Sprintf("%d bytes, want %d", len(v), f.n))
+		}
+	}
 	for _, t := range []tlv.Tag{tags.ExpirationDate, tags.EffectiveDate} {
-		if v := s.get(t); len(v) > 0 {
+		if v := s.get(t); v != nil {
 			if _, err := dateOf(v); err != nil {
 				return &CardError{Step: StepRead, Tag: t, Reason: "no date", Err: err}
 			}
 		}
 	}
-	for t, n := range map[tlv.Tag]int{
-		tags.IACDefault: 5, tags.IACDenial: 5, tags.IACOnline: 5, tags.AUC: 2, tags.CardVersionNumber: 2,
-		tags.PANSequenceNumber: 1, tags.IssuerCountryCode: 2, tags.ApplicationCurrencyCode: 2,
-		tags.LowerConsecutiveOfflineLimit: 1, tags.UpperConsecutiveOfflineLimit: 1, tags.CAPublicKeyIndex: 1,
-	} {
-		if v := s.get(t); len(v) > 0 && len(v) != n {
-			return breach(StepRead, t, fmt.Sprintf("%d bytes, want %d", len(v), n))
+	for _, t := range []tlv.Tag{tags.CDOL1, tags.CDOL2, tags.TDOL, tags.DDOL} {
+		if _, err := tlv.ParseDOL(s.get(t)); err != nil {
+			return &CardError{Step: StepRead, Tag: t, Reason: "malformed list", Err: err}
 		}
 	}
-	s.tell(StepRead, "read: card %s, %d bytes to be authenticated", s.pan.Masked(), len(s.staticData))
+	s.tell(StepRead, "read: card %s, %d records to be authenticated", s.pan.Masked(), len(s.records))
 	return nil
-}
-
-// tagAIP is what 9F4A may name, and nothing else (Book 3, 10.3).
-const tagAIP = byte(0x82)
-
-// static returns what offline data authentication hashes, or why there is
-// nothing to hash.
-func (s *Session) static() ([]byte, error) {
-	if s.staticBad != "" {
-		return nil, &oda.Failure{Step: oda.StepStatic, Reason: s.staticBad}
-	}
-	list, ok := s.fromCard[tags.SDATagList]
-	if !ok {
-		return s.staticData, nil
-	}
-	if len(list) != 1 || list[0] != tagAIP {
-		return nil, &oda.Failure{Step: oda.StepStatic, Reason: "the SDA tag list names more than the AIP"}
-	}
-	return append(append([]byte(nil), s.staticData...), s.aip[:]...), nil
 }

@@ -3,7 +3,9 @@ package emv
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/payunit/payunit/cardreader/emv/tags"
 )
@@ -32,8 +34,8 @@ func (s *Session) manageRisk(ctx context.Context) error {
 	return nil
 }
 
-// floorLimit checks the floor limit and selects at random below it (10.6.1,
-// 10.6.2).
+// floorLimit checks the floor limit, counting what was approved for the card
+// already, and selects at random below it (10.6.1, 10.6.2).
 func (s *Session) floorLimit() error {
 	amount := s.t.Amount.Minor
 	if l := s.k.c.Log; l != nil {
@@ -44,13 +46,14 @@ func (s *Session) floorLimit() error {
 		amount = sum.Minor
 	}
 	floor, r := s.app.FloorLimit, s.app.Random
-	if uint64(amount) >= floor {
+	if uint64(max(amount, 0)) >= floor {
 		s.tvr.Set(tags.TVRFloorLimitExceeded)
 		return nil
 	}
 	if r.TargetPercent == 0 && r.MaxTargetPercent == 0 {
 		return nil
 	}
+	// A number from 1 to 99, all as likely.
 	n, err := below(s.k.c.Rand, 99)
 	if err != nil {
 		return err
@@ -72,8 +75,8 @@ func percent(amount, floor uint64, r RandomSelection) int {
 	if span == 0 {
 		return r.MaxTargetPercent
 	}
-	rise := float64(r.MaxTargetPercent-r.TargetPercent) * (float64(amount-r.Threshold) / float64(span))
-	return r.TargetPercent + int(rise)
+	// Amounts have at most 12 digits: nothing overflows.
+	return r.TargetPercent + int(uint64(r.MaxTargetPercent-r.TargetPercent)*(amount-r.Threshold)/span)
 }
 
 // velocity checks how long the card has been offline (10.6.3).
@@ -109,4 +112,21 @@ func (s *Session) velocity(ctx context.Context) error {
 		s.tvr.Set(tags.TVRNewCard)
 	}
 	return nil
+}
+
+// below returns a uniform number under n, n at most 256.
+func below(random io.Reader, n int) (int, error) {
+	if n < 1 || n > 256 {
+		return 0, errors.New("emv: random selection out of range")
+	}
+	limit := 256 - 256%n
+	var b [1]byte
+	for {
+		if _, err := io.ReadFull(random, b[:]); err != nil {
+			return 0, fmt.Errorf("emv: randomness: %w", err)
+		}
+		if int(b[0]) < limit {
+			return int(b[0]) % n, nil
+		}
+	}
 }

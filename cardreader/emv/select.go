@@ -300,16 +300,3 @@ func (s *Session) start(ctx context.Context, c candidate) error {
 	s.applicationData()
 	return s.initiate(ctx)
 }
-
-// store keeps a card's object. The same primitive object twice is an error
-// (Book 3, 10.2); a template, and an empty value, are not kept.
-func (s *Session) store(step Step, o tlv.Object) error {
-	if o.Tag.Constructed() || len(o.Value) == 0 {
-		return nil
-	}
-	if _, twice := s.fromCard[o.Tag]; twice {
-		return breach(step, o.Tag, "given twice")
-	}
-	s.fromCard[o.Tag] = bytes.Clone(o.Value)
-	return nil
-}

@@ -54,15 +54,16 @@ type Session struct {
 	tsi          tags.TSIValue
 	cvm          tags.CVMResultsValue
 	pan          secret.PAN
+	track2       secret.Track2
 
-	// staticData is what records put under data authentication; staticBad
-	// says why it can't be used.
-	staticData []byte
-	staticBad  string
-	oda        ODA
-	issuerKey  *oda.Issuer
-	iccKey     *oda.PublicKey
-	cdaWanted  bool
+	// records are those that the AFL puts under data authentication.
+	records   []oda.Record
+	oda       ODA
+	issuerKey *oda.Issuer
+	iccKey    *oda.PublicKey
+	cdaWanted bool
+	// bypassed is set once the cardholder passed a PIN entry over.
+	bypassed bool
 
 	pdol, cdol1, cdol2 []byte
 	request            byte
@@ -87,7 +88,7 @@ func (k *Kernel) session(c cardreader.Card, t Transaction) (*Session, error) {
 // restart forgets what an earlier application left.
 func (s *Session) restart() error {
 	s.wipe()
-	s.oda, s.issuerKey, s.iccKey, s.cdaWanted = ODA{}, nil, nil, false
+	s.oda, s.issuerKey, s.iccKey, s.cdaWanted, s.bypassed = ODA{}, nil, nil, false, false
 	s.fromCard = map[tlv.Tag][]byte{}
 	s.tvr, s.tsi, s.cvm = tags.TVRValue{}, tags.TSIValue{}, tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, 0}
 	un := make([]byte, 4)
@@ -98,7 +99,7 @@ func (s *Session) restart() error {
 	return nil
 }
 
-// Close wipes the card's data. The Outcome stays.
+// Close wipes the card's data. The Outcome stays, but for the cryptogram.
 func (s *Session) Close() {
 	s.wipe()
 	s.completed = true
@@ -108,12 +109,16 @@ func (s *Session) wipe() {
 	for _, v := range s.fromCard {
 		clear(v)
 	}
-	clear(s.staticData)
+	for _, r := range s.records {
+		clear(r.Data)
+	}
 	clear(s.pdol)
 	clear(s.cdol1)
 	clear(s.cdol2)
 	s.pan.Wipe()
-	s.staticData, s.staticBad, s.pdol, s.cdol1, s.cdol2 = nil, "", nil, nil, nil
+	s.track2.Wipe()
+	s.pan, s.track2 = secret.PAN{}, secret.Track2{}
+	s.fromCard, s.records, s.pdol, s.cdol1, s.cdol2 = nil, nil, nil, nil, nil
 }
 
 // Decision returns where the transaction stands.
@@ -141,7 +146,7 @@ func (s *Session) because(step Step, format string, a ...any) {
 	s.k.c.Observe(Event{Step: step, Text: text})
 }
 
-// get returns a card's value; an empty one counts as absent (Book 3, 7.5).
+// get returns a card's value, nil when it is absent.
 func (s *Session) get(t tlv.Tag) []byte { return s.fromCard[t] }
 
 // date returns the transaction's date without its time.
