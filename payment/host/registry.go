@@ -201,7 +201,7 @@ func (r *Registry) Authorize(ctx context.Context, peer channel.Identity) error {
 }
 
 // terminal returns the terminal that a peer is: the one with its key, if it also
-// calls itself so.
+// calls itself so and gives the evidence that it enrolled with.
 func (r *Registry) terminal(tx ledger.Tx, peer channel.Identity) (ledger.Terminal, error) {
 	if peer.Purpose != channel.PurposePay || len(peer.Key) == 0 {
 		return ledger.Terminal{}, fmt.Errorf("%w: not a channel for payments", errNotAdmitted)
@@ -212,6 +212,11 @@ func (r *Registry) terminal(tx ledger.Tx, peer channel.Identity) (ledger.Termina
 	}
 	if t.ID != peer.TerminalID || t.MerchantID != peer.MerchantID {
 		return t, fmt.Errorf("%w: the device declares another terminal than it is", errNotAdmitted)
+	}
+	// A verifier accepts any device of a kind; this one has to be the device
+	// that enrolled, and no worse protected than it was then.
+	if t.Device != peer.Claims.Device || peer.Claims.Assurance < channel.Assurance(t.Assurance) {
+		return t, fmt.Errorf("%w: the evidence is not that of the device that enrolled", errNotAdmitted)
 	}
 	return t, nil
 }

@@ -237,7 +237,6 @@ type unit struct {
 	grant    trade.Grant
 	identity channel.Identity
 	mac, pin *dukpt.Device
-	macState *store
 	stan     int
 	// card is the one card that is used at every terminal.
 	card *card
@@ -349,8 +348,8 @@ func (r *rig) enrol(device byte, format uint8) *unit {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	u := &unit{r: r, grant: g, card: newCard(r.t), macState: &store{}}
-	u.identity = channel.Identity{Key: id.Key, Purpose: channel.PurposePay, DeviceClass: "test", TerminalID: g.TerminalID, MerchantID: g.MerchantID}
+	u := &unit{r: r, grant: g, card: newCard(r.t)}
+	u.identity = channel.Identity{Key: id.Key, Purpose: channel.PurposePay, DeviceClass: "test", TerminalID: g.TerminalID, MerchantID: g.MerchantID, Claims: id.Claims}
 	kbpk, _ := (&conn{}).Export(trade.KeyBlockLabel, 32)
 	alg := dukpt.AES128
 	if format == 0 {
@@ -370,7 +369,7 @@ func (r *rig) enrol(device byte, format uint8) *unit {
 		}
 		return d
 	}
-	u.mac, u.pin = open(g.MACKey, g.MACKeyID, u.macState), open(g.PINKey, g.PINKeyID, &store{})
+	u.mac, u.pin = open(g.MACKey, g.MACKeyID, &store{}), open(g.PINKey, g.PINKeyID, &store{})
 	return u
 }
 
