@@ -52,8 +52,8 @@ type Entry struct {
 	Amount         money.Amount `json:"amount"`
 	EntryMode      string       `json:"entry_mode"`
 	AuthCode       string       `json:"auth_code,omitempty"`
-	// Reason says why a reversal is owed, in DE 39's or DE 60's terms of the
-	// dialect: "timeout", "card-removed", "card-declined", "unit".
+	// Reason says why a reversal is owed: a message reason code of ISO
+	// 8583:1993, four digits.
 	Reason string `json:"reason,omitempty"`
 	// ICC is the field 55 of a completion: cryptogram and results.
 	ICC []byte `json:"icc,omitempty"`

@@ -68,7 +68,7 @@ func example(t *testing.T, order string) Entry {
 	return Entry{
 		Order: order, Type: "sale", State: Reversal, STAN: "000001", RRN: "632812000001", MTI: "0200",
 		TransmissionTime: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), ProcessingCode: "000000",
-		Amount: money.New(1234, eur), EntryMode: "051", Reason: "timeout",
+		Amount: money.New(1234, eur), EntryMode: "051", Reason: "4021",
 	}
 }
 

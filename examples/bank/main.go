@@ -1,0 +1,131 @@
+// Command bank is a payment server with acquirer, issuer and a ledger in one
+// file. Units reach it through their apps' relays; the merchant places orders
+// on the same port over HTTP. It stops on SIGINT and SIGTERM, and loses nothing
+// that it acknowledged, however it ends.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/payunit/payunit/examples/internal/bank"
+	"github.com/payunit/payunit/examples/internal/demo"
+	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/money"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// demoBalance is what each software card's account begins with, minor units.
+const demoBalance = 10_000_000
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("bank", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	listen := f.String("listen", "127.0.0.1:7583", "HOST:PORT for units and merchants")
+	store := f.String("store", "bank.db", "the ledger's file; postgres:// comes with a later version")
+	cards := f.String("cards", "", "issuer's cards file; empty issues the software cards of these examples")
+	keys := f.String("keys", "", "keys file; empty takes the published demo keys, which protect nothing")
+	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
+	fault := f.String("fault", "", "lost-answer|lost-request: cut the channel of the first request, after or before it is booked")
+	f.Usage = func() {
+		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n\n")
+		f.PrintDefaults()
+	}
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(stderr, "bank: unexpected argument %q\n", f.Arg(0))
+		return 2
+	}
+	if strings.HasPrefix(*store, "postgres://") {
+		fmt.Fprintln(stderr, "bank: this version keeps its ledger in a SQLite file: -store FILE")
+		return 1
+	}
+	c, err := money.ByCode(*currency)
+	if err != nil {
+		fmt.Fprintf(stderr, "bank: -currency: %v\n", err)
+		return 2
+	}
+	if *fault != "" && *fault != bank.FaultLostAnswer && *fault != bank.FaultLostRequest {
+		fmt.Fprintf(stderr, "bank: -fault: no fault %q\n", *fault)
+		return 2
+	}
+	cfg := bank.Config{Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Observe: func(e host.Event) { report(stdout, e) }}
+	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
+		fmt.Fprintf(stderr, "bank: %v\n", err)
+		return 1
+	}
+	fmt.Fprintln(stdout, "bank: stopped; everything that was acknowledged is in the ledger")
+	return 0
+}
+
+func serve(ctx context.Context, cfg bank.Config, listen, cards, keys string, stdout io.Writer) error {
+	var err error
+	if cfg.Keys, err = loadKeys(keys); err != nil {
+		return err
+	}
+	if cards != "" {
+		f, err := os.Open(cards)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		cfg.Cards = f
+	}
+	b, err := bank.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "bank: serving %s, ledger in %s\n", l.Addr(), cfg.Store)
+	if keys == "" {
+		fmt.Fprintln(stdout, "bank: with the published demo keys: anybody can forge what they protect")
+	}
+	return b.Serve(ctx, l)
+}
+
+func loadKeys(path string) (demo.Keys, error) {
+	if path == "" {
+		return demo.Default()
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return demo.Keys{}, err
+	}
+	defer f.Close()
+	return demo.ParseKeys(f)
+}
+
+func report(w io.Writer, e host.Event) {
+	who := strings.TrimSpace(e.Terminal + " " + e.Order)
+	if who == "" {
+		who = "-"
+	}
+	took := ""
+	if e.Took > 0 {
+		took = e.Took.Round(10 * time.Microsecond).String()
+	}
+	fmt.Fprintf(w, "%s  %-28s %s  %s\n", time.Now().Format(time.TimeOnly), who, e.Text, took)
+}

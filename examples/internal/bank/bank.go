@@ -1,0 +1,220 @@
+// Package bank composes a payment server for the example programs: host, issuer
+// and a SQLite ledger behind one port, which serves units' channels and the
+// merchant's interface over HTTP.
+package bank
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the ledger's driver
+
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/channel/attest"
+	"github.com/payunit/payunit/channel/noise"
+	"github.com/payunit/payunit/examples/internal/demo"
+	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/host/issuer"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/host/ledger/sqlledger"
+	"github.com/payunit/payunit/payment/money"
+)
+
+// Config says what a bank is made of.
+type Config struct {
+	// Store is the ledger's file; empty keeps it in memory.
+	Store string
+	// Cards is a Cards file; nil issues the software cards, each with Balance
+	// in Currency.
+	Cards    io.Reader
+	Balance  int64
+	Currency money.Currency
+	Keys     demo.Keys
+	// Fault is the name of what goes wrong once; empty for nothing.
+	Fault string
+	// OnFault is told when it does; may be nil.
+	OnFault func()
+	Observe func(host.Event)
+	Now     func() time.Time
+}
+
+// Bank is a running payment server.
+type Bank struct {
+	c        Config
+	db       *sql.DB
+	ledger   *sqlledger.Ledger
+	issuer   *issuer.Issuer
+	registry *host.Registry
+	server   *host.Server
+	once     sync.Once
+}
+
+// ErrUnsupported: this version has no store of that kind.
+var ErrUnsupported = errors.New("bank: not supported")
+
+// New makes a bank, and its ledger where there is none.
+func New(ctx context.Context, c Config) (*Bank, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	b := &Bank{c: c}
+	if err := b.open(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Bank) open(ctx context.Context) error {
+	var err error
+	dsn := "file:" + (&url.URL{Path: b.c.Store}).EscapedPath()
+	if b.c.Store == "" {
+		dsn = "file::memory:"
+	}
+	if b.db, err = sql.Open("sqlite", dsn); err != nil {
+		return fmt.Errorf("bank: store: %w", err)
+	}
+	if b.ledger, err = sqlledger.Open(ctx, b.db); err != nil {
+		return fmt.Errorf("bank: store: %w", err)
+	}
+	cards, err := b.cards()
+	if err != nil {
+		return err
+	}
+	if b.issuer, err = issuer.New(issuer.Config{Cards: cards, Now: b.c.Now}); err != nil {
+		return err
+	}
+	if b.registry, err = host.NewRegistry(host.RegistryConfig{Ledger: b.ledger, Key: b.c.Keys.Registry, Now: b.c.Now}); err != nil {
+		return err
+	}
+	static := demo.StaticKey{Key: b.c.Keys.Server}
+	h, err := noise.NewServer(noise.ServerConfig{
+		Static:      static,
+		Verifier:    attest.SoftwareVerifier{},
+		Authorize:   b.registry.Authorize,
+		Activations: b.registry.ActivationKey,
+		Now:         b.c.Now,
+	})
+	if err != nil {
+		return err
+	}
+	b.server, err = host.New(host.Config{
+		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Issuer: b.issuer, Keys: b.c.Keys.Base,
+		ServerKey: b.c.Keys.Server.PublicKey().Bytes(), Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
+	})
+	return err
+}
+
+func (b *Bank) cards() (*issuer.Cards, error) {
+	r := b.c.Cards
+	if r == nil {
+		var buf bytes.Buffer
+		if err := simcard.WriteCards(&buf, testkeys.PKI(), simcard.AllProfiles(), b.c.Balance, b.c.Currency.Code()); err != nil {
+			return nil, fmt.Errorf("bank: issuing the software cards: %w", err)
+		}
+		r = &buf
+	}
+	return issuer.ParseCards(r)
+}
+
+// Faults of a bank.
+const (
+	FaultLostAnswer  = "lost-answer"
+	FaultLostRequest = "lost-request"
+)
+
+// errFault cuts a channel.
+var errFault = errors.New("bank: the fault that was asked for")
+
+// intercept cuts the channel of the first request, before or after it is booked.
+func (b *Bank) intercept() func(host.Point) error {
+	var once sync.Once
+	stage := map[string]host.Stage{FaultLostAnswer: host.StageCommitted, FaultLostRequest: host.StageVerified}[b.c.Fault]
+	if stage == 0 {
+		return nil
+	}
+	return func(p host.Point) (err error) {
+		if p.Stage == stage && p.MTI == "0200" {
+			once.Do(func() {
+				err = errFault
+				if b.c.OnFault != nil {
+					b.c.OnFault()
+				}
+			})
+		}
+		return err
+	}
+}
+
+// CreateOrder places a merchant's order.
+func (b *Bank) CreateOrder(ctx context.Context, o host.Order) error {
+	return b.server.CreateOrder(ctx, o)
+}
+
+// Activate makes an activation code for one of the merchant's units.
+func (b *Bank) Activate(ctx context.Context) (string, error) {
+	a, err := b.registry.CreateActivation(ctx, host.Merchant{ID: demo.MerchantID, Name: demo.MerchantName})
+	if err != nil {
+		return "", err
+	}
+	defer a.Wipe()
+	return a.Code()
+}
+
+// Audit reads the whole ledger and says what does not hold.
+func (b *Bank) Audit(ctx context.Context) (ledger.Report, error) {
+	return ledger.Audit(ctx, b.ledger)
+}
+
+// Serve takes units' channels and the merchant's requests from one listener
+// until ctx ends.
+func (b *Bank) Serve(ctx context.Context, l net.Listener) error {
+	m := newMux(l)
+	h := &http.Server{Handler: b.handler(), ReadHeaderTimeout: 5 * time.Second}
+	errs := make(chan error, 3)
+	var wg sync.WaitGroup
+	wg.Go(func() { errs <- b.server.Serve(ctx, m.channels) })
+	wg.Go(func() {
+		if err := h.Serve(m.http); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			errs <- err
+		}
+	})
+	wg.Go(func() { errs <- m.run(ctx) })
+	<-ctx.Done()
+	// The requests under way are answered; new ones find the port closed.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := h.Shutdown(grace)
+	wg.Wait()
+	close(errs)
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// Close closes the ledger.
+func (b *Bank) Close() error {
+	var err error
+	b.once.Do(func() {
+		if b.issuer != nil {
+			b.issuer.Close()
+		}
+		if b.ledger != nil {
+			err = b.ledger.Close()
+		}
+		if b.db != nil {
+			err = errors.Join(err, b.db.Close())
+		}
+	})
+	return err
+}

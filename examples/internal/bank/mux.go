@@ -1,0 +1,113 @@
+package bank
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// mux tells the two kinds of connection on one port apart by their first byte: a
+// letter begins HTTP, anything else a channel.
+type mux struct {
+	l              net.Listener
+	channels, http *side
+}
+
+// peekTime is how long a connection may wait with its first byte.
+const peekTime = 10 * time.Second
+
+func newMux(l net.Listener) *mux {
+	return &mux{l: l, channels: newSide(l), http: newSide(l)}
+}
+
+// run accepts until ctx ends.
+func (m *mux) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = m.l.Close() })
+	defer stop()
+	defer m.channels.Close()
+	defer m.http.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := m.l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("bank: listener: %w", err)
+		}
+		if err != nil {
+			continue
+		}
+		wg.Go(func() { m.sort(c) })
+	}
+}
+
+func (m *mux) sort(c net.Conn) {
+	if err := c.SetReadDeadline(time.Now().Add(peekTime)); err != nil {
+		_ = c.Close()
+		return
+	}
+	r := bufio.NewReaderSize(c, 512)
+	b, err := r.Peek(1)
+	if err == nil {
+		err = c.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	s := m.channels
+	if b[0] >= 'A' && b[0] <= 'Z' {
+		s = m.http
+	}
+	s.give(peeked{c, r})
+}
+
+// peeked is a connection whose first bytes wait in a buffer.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (p peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
+
+// side is one kind's listener.
+type side struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newSide(l net.Listener) *side {
+	return &side{addr: l.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (s *side) give(c net.Conn) {
+	select {
+	case s.conns <- c:
+	case <-s.done:
+		_ = c.Close()
+	}
+}
+
+func (s *side) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.conns:
+		return c, nil
+	case <-s.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (s *side) Close() error {
+	s.once.Do(func() { close(s.done) })
+	return nil
+}
+
+func (s *side) Addr() net.Addr { return s.addr }

@@ -1,0 +1,134 @@
+// Package demo holds the published keys and names of the example programs. They
+// protect nothing: whoever reads this page has them.
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/payment/host"
+)
+
+// Merchant is whose orders the examples pay.
+const (
+	MerchantID   = "CORNERSHOP00001"
+	MerchantName = "Corner Shop"
+	// Token opens the merchant's interface of the bank.
+	Token = "published-demo-token"
+)
+
+// Keys are what a bank holds besides its cards.
+type Keys struct {
+	// Server is the bank's static X25519 key.
+	Server *ecdh.PrivateKey
+	// Registry is the key behind activation codes and digests.
+	Registry secret.Bytes
+	// Base are the base derivation keys.
+	Base host.Keys
+	// Token opens the merchant's interface.
+	Token string
+}
+
+// keysFile is the form of a keys file: hex, and the token as it is.
+type keysFile struct {
+	Server   string `json:"server_key"`
+	Registry string `json:"registry_key"`
+	PIN      string `json:"bdk_pin"`
+	MAC      string `json:"bdk_mac"`
+	PINTDES  string `json:"bdk_pin_tdes"`
+	MACTDES  string `json:"bdk_mac_tdes"`
+	Token    string `json:"merchant_token"`
+}
+
+// Default returns the published keys: digests of their names.
+func Default() (Keys, error) {
+	of := func(name string, n int) string {
+		sum := sha256.Sum256([]byte("payunit published demo key: " + name))
+		return hex.EncodeToString(sum[:n])
+	}
+	return keysFile{
+		Server: of("server", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
+		PINTDES: of("pin tdes", 16), MACTDES: of("mac tdes", 16), Token: Token,
+	}.keys()
+}
+
+// ErrKeys: a keys file can't be taken.
+var ErrKeys = errors.New("keys file")
+
+// ParseKeys reads a keys file: a JSON object with server_key and registry_key
+// (hex of 32 bytes), bdk_pin, bdk_mac, bdk_pin_tdes, bdk_mac_tdes (hex of 16)
+// and merchant_token.
+func ParseKeys(r io.Reader) (Keys, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
+	if err != nil {
+		return Keys{}, fmt.Errorf("%w: %w", ErrKeys, err)
+	}
+	defer clear(raw)
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	var f keysFile
+	if err := d.Decode(&f); err != nil {
+		return Keys{}, fmt.Errorf("%w: no JSON object of the known members", ErrKeys)
+	}
+	return f.keys()
+}
+
+func (f keysFile) keys() (Keys, error) {
+	k := Keys{Token: f.Token}
+	if k.Token == "" {
+		return Keys{}, fmt.Errorf("%w: merchant_token is missing", ErrKeys)
+	}
+	var server secret.Bytes
+	for i, x := range []struct {
+		name, text string
+		n          int
+		into       *secret.Bytes
+	}{
+		{"server_key", f.Server, 32, &server},
+		{"registry_key", f.Registry, 32, &k.Registry},
+		{"bdk_pin", f.PIN, 16, &k.Base.PIN.Key},
+		{"bdk_mac", f.MAC, 16, &k.Base.MAC.Key},
+		{"bdk_pin_tdes", f.PINTDES, 16, &k.Base.PINTDES.Key},
+		{"bdk_mac_tdes", f.MACTDES, 16, &k.Base.MACTDES.Key},
+	} {
+		b, err := hex.DecodeString(x.text)
+		if err != nil || len(b) != x.n {
+			return Keys{}, fmt.Errorf("%w: member %d, %s, is not the hex of %d bytes", ErrKeys, i+1, x.name, x.n)
+		}
+		*x.into = secret.NewBytes(b)
+	}
+	k.Base.PIN.ID, k.Base.MAC.ID = [4]byte{'P', 'I', 'N', 'A'}, [4]byte{'M', 'A', 'C', 'A'}
+	k.Base.PINTDES.ID, k.Base.MACTDES.ID = [4]byte{'P', 'I', 'N', 'T'}, [4]byte{'M', 'A', 'C', 'T'}
+	priv, err := ecdh.X25519().NewPrivateKey(server.Reveal())
+	if err != nil {
+		return Keys{}, fmt.Errorf("%w: server_key", ErrKeys)
+	}
+	k.Server = priv
+	return k, nil
+}
+
+// StaticKey is the server key as a handshake takes it. A bank that means it
+// keeps the key in a security module behind the same two methods.
+type StaticKey struct{ Key *ecdh.PrivateKey }
+
+// PublicKey returns the public key.
+func (k StaticKey) PublicKey(context.Context) ([]byte, error) {
+	return k.Key.PublicKey().Bytes(), nil
+}
+
+// ECDH returns the shared secret with a peer.
+func (k StaticKey) ECDH(_ context.Context, peer []byte) ([]byte, error) {
+	p, err := ecdh.X25519().NewPublicKey(peer)
+	if err != nil {
+		return nil, err
+	}
+	return k.Key.ECDH(p)
+}

@@ -1,0 +1,428 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	_ "embed" // the terminal file
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/channel/attest"
+	"github.com/payunit/payunit/channel/relay"
+	"github.com/payunit/payunit/examples/internal/bank"
+	"github.com/payunit/payunit/examples/internal/demo"
+	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/enrol"
+	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/pinpad/softpad"
+	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/console"
+	"github.com/payunit/payunit/trusted/scripted"
+	"github.com/payunit/payunit/trusted/vault"
+)
+
+//go:embed terminal.json
+var terminalFile []byte
+
+// balance is what the in-process bank's cards begin with, minor units.
+const balance = 10_000_000
+
+// faultTimeout is how long the unit waits for an answer that a fault has lost.
+const faultTimeout = time.Second
+
+// demonstration is everything that one run composes.
+type demonstration struct {
+	o      options
+	screen *screen
+	fault  fault
+	dir    string
+	// fresh marks a folder of this run's own; keep is it, when it is needed
+	// again.
+	fresh bool
+	keep  string
+	bank  *bank.Bank
+	stop  context.CancelFunc
+	done  chan error
+	link  *appLink
+	vault *vault.Vault
+	unit  *payment.Unit
+	now   func() time.Time
+}
+
+// appLink is the app: it relays, counts, and fails when it is told to.
+type appLink struct {
+	relay.Dialer
+	down     atomic.Bool
+	up, back atomic.Int64
+}
+
+var errLinkDown = errors.New("the app has no connection to the bank")
+
+func (l *appLink) Open(ctx context.Context) (io.ReadWriteCloser, error) {
+	if l.down.Load() {
+		return nil, errLinkDown
+	}
+	return l.Dialer.Open(ctx)
+}
+
+func (l *appLink) count(up bool, b []byte) {
+	if up {
+		l.up.Add(int64(len(b)))
+	} else {
+		l.back.Add(int64(len(b)))
+	}
+}
+
+func compose(ctx context.Context, o options, s *screen, stdin *os.File, stdout io.Writer) (*demonstration, error) {
+	d := &demonstration{o: o, screen: s, now: clock(o.now)}
+	var err error
+	if d.fault, err = findFault(o.fault); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{d.folder, d.startBank, d.openVault} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, d.close(payment.Result{}, nil))
+		}
+	}
+	if err := d.makeUnit(ctx, stdin, stdout); err != nil {
+		return nil, errors.Join(err, d.close(payment.Result{}, nil))
+	}
+	return d, nil
+}
+
+// clock starts at a given time, or is this machine's.
+func clock(start time.Time) func() time.Time {
+	if start.IsZero() {
+		return time.Now
+	}
+	began := time.Now()
+	return func() time.Time { return start.Add(time.Since(began)) }
+}
+
+// random is a source of its own for each user, repeatable when a seed is given.
+func (d *demonstration) random(user string) io.Reader {
+	if !d.o.seeded {
+		return rand.Reader
+	}
+	var seed [32]byte
+	binary.BigEndian.PutUint64(seed[:], d.o.seed)
+	copy(seed[8:], user)
+	return &stream{r: mathrand.NewChaCha8(seed)}
+}
+
+// stream is a seeded source that several goroutines may read.
+type stream struct {
+	mu sync.Mutex
+	r  *mathrand.ChaCha8
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.r.Read(b)
+}
+
+func (d *demonstration) folder(context.Context) error {
+	if d.o.state != "" {
+		d.dir = d.o.state
+		return os.MkdirAll(d.dir, 0o700)
+	}
+	dir, err := os.MkdirTemp("", "payunit-")
+	d.dir, d.fresh = dir, true
+	return err
+}
+
+// startBank starts a bank in this process, unless there is one elsewhere.
+func (d *demonstration) startBank(ctx context.Context) error {
+	d.link = &appLink{}
+	d.link.Observe = d.link.count
+	if d.o.server != "" {
+		d.link.Address = d.o.server
+		return nil
+	}
+	keys, err := demo.Default()
+	if err != nil {
+		return err
+	}
+	name := d.fault.name
+	if name == faultLinkStays {
+		name = faultLostAnswer
+	}
+	d.bank, err = bank.New(ctx, bank.Config{
+		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name,
+		Observe: func(e host.Event) { d.screen.line("bank", e.Text, e.Took) },
+		OnFault: func() { d.link.down.Store(d.fault.name == faultLinkStays) },
+	})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.link.Address = l.Addr().String()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stop, d.done = stop, make(chan error, 1)
+	go func() { d.done <- d.bank.Serve(serving, l) }()
+	d.screen.line("bank", "payment server started in this process at "+d.link.Address+", ledger in SQLite", 0)
+	return nil
+}
+
+func (d *demonstration) openVault(ctx context.Context) error {
+	v, err := vault.Open(ctx, filepath.Join(d.dir, "unit"), vault.Config{Key: vault.InsecureKeyFile(), Rand: d.random("vault")})
+	d.vault = v
+	return err
+}
+
+// terminal is the enrolled device; a new one enrols first.
+func (d *demonstration) terminal(ctx context.Context) (*enrol.Terminal, error) {
+	c := enrol.Config{
+		Storage: d.vault, Keys: d.vault, Link: d.link, Attester: attest.Software{Keys: d.vault}, DeviceClass: "demonstration",
+		Rand: d.random("channel"), Now: d.now,
+	}
+	if d.o.serverKey != "" {
+		b, err := hex.DecodeString(d.o.serverKey)
+		if err != nil || len(b) != 32 {
+			return nil, errors.New("-server-key is not the hex of 32 bytes")
+		}
+		c.ServerKey = b
+	}
+	t, err := enrol.Open(ctx, c)
+	if !errors.Is(err, enrol.ErrNotEnrolled) {
+		return t, err
+	}
+	code, err := d.activation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if t, err = enrol.Enrol(ctx, c, code, uint8(d.o.pinFormat)); err != nil {
+		return nil, err
+	}
+	tid, mid := t.Identity()
+	d.screen.line("enrol", fmt.Sprintf("new device enrolled under an activation code: terminal %s of merchant %s, DUKPT keys loaded as TR-31 blocks", tid, mid), time.Since(began))
+	return t, nil
+}
+
+func (d *demonstration) activation(ctx context.Context) (string, error) {
+	switch {
+	case d.o.activation != "":
+		return d.o.activation, nil
+	case d.bank != nil:
+		return d.bank.Activate(ctx)
+	}
+	return d.merchant().Activate(ctx)
+}
+
+func (d *demonstration) merchant() bank.Merchant {
+	m := bank.Merchant{Address: d.o.server, Token: d.o.token}
+	if m.Token == "" {
+		m.Token = demo.Token
+	}
+	return m
+}
+
+func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.Writer) error {
+	t, err := d.terminal(ctx)
+	if err != nil {
+		return err
+	}
+	reader, err := d.reader()
+	if err != nil {
+		return err
+	}
+	keys, err := d.caKeys()
+	if err != nil {
+		return err
+	}
+	data, err := d.terminalData()
+	if err != nil {
+		return err
+	}
+	ui, panel := d.cardholder(stdin, stdout)
+	pad, err := softpad.New(softpad.Config{Panel: panel, Keys: t.PINKeys(), Rand: d.random("pad")})
+	if err != nil {
+		return err
+	}
+	limits := payment.Limits{Reply: d.o.replyTimeout}
+	if limits.Reply == 0 && d.fault.name != "" {
+		limits.Reply = faultTimeout
+	}
+	d.unit, err = payment.New(payment.Config{
+		Device: t, Reader: reader, UI: ui, Pad: pad, Storage: d.vault, CAKeys: keys, Terminal: data,
+		Limits: limits, Observe: d.screen.event, Rand: d.random("unit"), Now: d.now,
+	})
+	return err
+}
+
+func (d *demonstration) reader() (cardreader.Reader, error) {
+	if d.o.reader != "sim" {
+		return nil, fmt.Errorf("-reader %s: this version has the software card alone: -reader sim", d.o.reader)
+	}
+	if d.o.trace != "" {
+		return nil, errors.New("-trace: recording comes with the PC/SC version")
+	}
+	p, err := simcard.LookupProfile(d.o.card)
+	if err != nil {
+		return nil, err
+	}
+	f, err := simcard.ParseFaults(d.fault.card)
+	if err != nil {
+		return nil, err
+	}
+	c, err := simcard.New(p, simcard.Options{
+		PKI: testkeys.PKI(), State: simcard.FileState(filepath.Join(d.dir, "card-"+p.Name+".json")),
+		Rand: d.random("card"), Currency: d.o.amount.Currency, Faults: f,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.Reader("software card \"" + p.Name + "\""), nil
+}
+
+func (d *demonstration) caKeys() (*oda.Store, error) {
+	if d.o.capk != "" {
+		f, err := os.Open(d.o.capk)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return oda.ParseCAPK(f)
+	}
+	var b bytes.Buffer
+	if err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles()); err != nil {
+		return nil, err
+	}
+	return oda.ParseCAPK(&b)
+}
+
+func (d *demonstration) terminalData() (emv.Terminal, error) {
+	if d.o.terminal == "" {
+		return emv.ParseTerminal(bytes.NewReader(terminalFile))
+	}
+	f, err := os.Open(d.o.terminal)
+	if err != nil {
+		return emv.Terminal{}, err
+	}
+	defer f.Close()
+	return emv.ParseTerminal(f)
+}
+
+// cardholder is a person at the terminal, or a script.
+func (d *demonstration) cardholder(stdin *os.File, stdout io.Writer) (trusted.UI, softpad.Panel) {
+	if d.o.asks {
+		c := console.New(console.Config{In: stdin, Out: stdout})
+		return c, c
+	}
+	pin := d.o.pin
+	if pin == "" {
+		pin = simcard.TestPIN
+	}
+	h := scripted.New(scripted.Script{
+		PIN: secret.CopyBytes([]byte(pin)), RefuseTrade: d.o.cancelAt == "confirm", CancelPIN: d.o.cancelAt == "pin",
+		Observe: func(text string) { d.screen.line("cardholder", text, 0) },
+	})
+	return h, h
+}
+
+// carryOut makes the payment, or settles what is owed.
+func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.Report, error) {
+	if d.fault.name == faultLinkDown {
+		d.link.down.Store(true)
+	}
+	if d.o.recover {
+		rep, err := d.unit.Recover(ctx)
+		return payment.Result{}, &rep, err
+	}
+	id := d.o.order
+	if id == "" {
+		var b [4]byte
+		if _, err := io.ReadFull(d.random("order"), b[:]); err != nil {
+			return payment.Result{}, nil, err
+		}
+		id = "order-" + hex.EncodeToString(b[:])
+	}
+	if err := d.placeOrder(ctx, id); err != nil {
+		return payment.Result{}, nil, err
+	}
+	d.screen.line("app", "pays order "+id+": the name is all that it says", 0)
+	r, err := d.unit.Pay(ctx, payment.Order{ID: id})
+	d.screen.line("app", fmt.Sprintf("relayed %d bytes up and %d down, and could read none of them", d.link.up.Load(), d.link.back.Load()), 0)
+	return r, nil, err
+}
+
+// placeOrder is the merchant's part.
+func (d *demonstration) placeOrder(ctx context.Context, id string) error {
+	var err error
+	if d.bank != nil {
+		err = d.bank.CreateOrder(ctx, host.Order{ID: id, Type: d.o.kind, Amount: d.o.amount, Merchant: demo.MerchantID})
+	} else {
+		err = d.merchant().CreateOrder(ctx, id, d.o.kind, d.o.amount)
+	}
+	if err != nil {
+		if d.o.kind != trade.Sale {
+			return fmt.Errorf("-type %s: this version makes sales: %w", d.o.kind, err)
+		}
+		return err
+	}
+	d.screen.line("merchant", fmt.Sprintf("places order %s with the bank: %s of %s", id, d.o.kind, d.o.amount), 0)
+	return nil
+}
+
+// close ends the run. The folder of a payment whose outcome is unknown is kept.
+func (d *demonstration) close(r payment.Result, rep *payment.Report) error {
+	var err error
+	if d.vault != nil {
+		err = d.vault.Close()
+	}
+	if d.stop != nil {
+		d.stop()
+		err = errors.Join(err, <-d.done)
+	}
+	if d.bank != nil {
+		if rep == nil && r.Outcome != "" {
+			err = errors.Join(err, d.audit())
+		}
+		err = errors.Join(err, d.bank.Close())
+	}
+	switch {
+	case r.Outcome == payment.Unknown:
+		d.keep = d.dir
+	case d.fresh && d.dir != "":
+		err = errors.Join(err, os.RemoveAll(d.dir))
+	}
+	return err
+}
+
+// audit prints what the ledger says in the end.
+func (d *demonstration) audit() error {
+	rep, err := d.bank.Audit(context.Background())
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("audit: %d entries that each sum to zero, %d payments pending", rep.Entries, rep.Pending)
+	if len(rep.Problems) > 0 {
+		return fmt.Errorf("the ledger does not hold: %s", strings.Join(rep.Problems, "; "))
+	}
+	d.screen.line("bank", text, 0)
+	return nil
+}

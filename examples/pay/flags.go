@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// options is the command line.
+type options struct {
+	amount     money.Amount
+	kind       trade.Type
+	order      string
+	reader     string
+	card       string
+	server     string
+	serverKey  string
+	activation string
+	token      string
+	pin        string
+	pinFormat  uint
+	capk       string
+	terminal   string
+	trace      string
+	state      string
+	seed       uint64
+	seeded     bool
+	now        time.Time
+	json       bool
+	recover    bool
+	fault      string
+	cancelAt   string
+	// asks is set when a person at a terminal is to confirm and to enter the
+	// PIN.
+	asks         bool
+	replyTimeout time.Duration
+}
+
+// errUsage: the command line is wrong; the text has been printed.
+var errUsage = errors.New("usage")
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	var amount, currency, kind, now string
+	f := flag.NewFlagSet("pay", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
+	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
+	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales")
+	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
+	f.StringVar(&o.reader, "reader", "sim", "sim; pcsc[:NAME] and replay:FILE come with the PC/SC version")
+	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
+	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
+	f.StringVar(&o.serverKey, "server-key", "", "hex of the bank's public key; empty takes the published demo key")
+	f.StringVar(&o.activation, "activation", "", "code that enrols this unit at the bank; empty takes the published demo code")
+	f.StringVar(&o.token, "token", "", "the merchant's token for placing orders at -server; empty takes the published demo token")
+	f.StringVar(&o.pin, "pin", "", "PIN that the scripted cardholder enters; without it, a terminal asks for it on a shuffled keypad\nwhen any other flag is given, else the cardholder enters the card's own")
+	f.UintVar(&o.pinFormat, "pin-format", 4, "ISO 9564-1 PIN block: 4 under AES DUKPT, 0 under TDES DUKPT; chosen when the unit enrols")
+	f.StringVar(&o.capk, "capk", "", "file with certification authority keys; empty takes the software cards' own")
+	f.StringVar(&o.terminal, "terminal", "", "file with the terminal's EMV data; empty takes the documented example")
+	f.StringVar(&o.trace, "trace", "", "file to record the card's traffic in, masked")
+	f.StringVar(&o.state, "state", "", "folder of the unit's sealed state and the card's; empty uses a new one and removes it")
+	f.Uint64Var(&o.seed, "seed", 0, "makes the unit's and the card's random numbers repeatable")
+	f.StringVar(&now, "now", "", "the unit's and the card's clock, RFC 3339; empty takes this machine's")
+	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
+	f.BoolVar(&o.recover, "recover", false, "make no payment: settle what earlier ones in -state owe")
+	f.StringVar(&o.fault, "fault", "", "what goes wrong, listed below")
+	f.StringVar(&o.cancelAt, "cancel", "", "confirm|pin: where the cardholder presses cancel")
+	f.DurationVar(&o.replyTimeout, "reply-timeout", 0, "how long the unit waits for the bank's answer; 0 means 30s, or 1s under a fault")
+	f.Usage = func() { usage(f) }
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, err
+		}
+		return o, errUsage
+	}
+	bad := func(format string, a ...any) (options, error) {
+		fmt.Fprintf(stderr, "pay: "+format+"\nRun with -help for what there is.\n", a...)
+		return o, errUsage
+	}
+	if f.NArg() > 0 {
+		return bad("unexpected argument %q", f.Arg(0))
+	}
+	f.Visit(func(g *flag.Flag) { o.seeded = o.seeded || g.Name == "seed" })
+	o.asks = f.NFlag() > 0 && o.pin == "" && !o.json && o.cancelAt == "" && !o.recover
+	c, err := money.ByCode(currency)
+	if err != nil {
+		return bad("-currency: %v", err)
+	}
+	if o.amount, err = money.Parse(amount, c); err != nil {
+		return bad("-amount: %v", err)
+	}
+	if o.amount.Minor <= 0 {
+		return bad("-amount: a sale needs an amount over zero")
+	}
+	o.kind = trade.Type(kind)
+	kinds := []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance}
+	if !slices.Contains(kinds, o.kind) {
+		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance", kind)
+	}
+	if now != "" {
+		if o.now, err = time.Parse(time.RFC3339, now); err != nil {
+			return bad("-now: %q is no RFC 3339 time such as 2026-11-24T12:00:00Z", now)
+		}
+	}
+	if o.pin != "" && (len(o.pin) < 4 || len(o.pin) > 12 || strings.Trim(o.pin, "0123456789") != "") {
+		return bad("-pin: want 4 to 12 digits")
+	}
+	if o.pinFormat != 0 && o.pinFormat != 4 {
+		return bad("-pin-format: %d is neither 0 nor 4", o.pinFormat)
+	}
+	if o.cancelAt != "" && o.cancelAt != "confirm" && o.cancelAt != "pin" {
+		return bad("-cancel: %q is neither confirm nor pin", o.cancelAt)
+	}
+	x, err := findFault(o.fault)
+	if err != nil {
+		return bad("-fault: %v", err)
+	}
+	if o.recover && o.state == "" {
+		return bad("-recover needs -state: the folder of the unit that owes something")
+	}
+	if x.bank && o.server != "" {
+		return bad("-fault %s happens in the bank: leave -server out, or start the bank with a fault", o.fault)
+	}
+	return o, nil
+}

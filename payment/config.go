@@ -1,0 +1,141 @@
+package payment
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/pinpad"
+	"github.com/payunit/payunit/trusted"
+)
+
+// Storage is what the unit keeps its journal, results and numbers in.
+type Storage interface {
+	trusted.Storage
+	trusted.Counter
+}
+
+// Session is an established channel to the payment server, message by message.
+type Session interface {
+	// Call sends a request and waits for its reply. A reply of
+	// trade.KindError comes back as a *trade.Error. After any other error the
+	// session is dead, and whether the request arrived is unknown.
+	Call(ctx context.Context, kind trade.Kind, body []byte) (trade.Envelope, error)
+	Close() error
+}
+
+// MessageKey is a key for one request and its response.
+type MessageKey interface {
+	// KSN is the key serial number that the request carries.
+	KSN() []byte
+	// MAC is the message authentication code of a request.
+	MAC(data []byte) ([]byte, error)
+	// VerifyMAC checks the code of the response, in constant time.
+	VerifyMAC(data, mac []byte) error
+	// Wipe ends the key's use.
+	Wipe()
+}
+
+// Device is an enrolled terminal: its identity, its channel and its message
+// keys. payment/enrol makes it.
+type Device interface {
+	// Identity returns the terminal id (8 characters) and the merchant id (15
+	// at most), ISO 8583 DE 41 and 42.
+	Identity() (terminalID, merchantID string)
+	// Open brings a channel to the server up.
+	Open(ctx context.Context) (Session, error)
+	// NextKey returns a key that was never used and never will be again.
+	NextKey(ctx context.Context) (MessageKey, error)
+}
+
+// Config composes a unit. The fields without a default are the ones that
+// decide whom the unit trusts: New fails when one is nil.
+type Config struct {
+	// Device is the enrolled terminal. No default.
+	Device Device
+	// Reader is where the card comes from. No default.
+	Reader cardreader.Reader
+	// UI is the trusted user interface. No default.
+	UI trusted.UI
+	// Pad takes PINs. No default.
+	Pad pinpad.Pad
+	// Storage is the trusted storage; no other unit may use it meanwhile. No
+	// default.
+	Storage Storage
+	// CAKeys are the certification authorities' public keys. No default.
+	CAKeys emv.CAKeys
+	// Terminal is the terminal's EMV data, of an online-only type. No default.
+	// Terminal id and merchant id are the Device's.
+	Terminal emv.Terminal
+	// Language is the cardholder's, ISO 639-1; empty leaves it to the UI.
+	Language string
+	// Dialect is the ISO 8583 dialect; nil means acquirer.Default().
+	Dialect *acquirer.Dialect
+	// Limits bound how long each phase may take; zero fields have defaults.
+	Limits Limits
+	// Observe is told what happens, in words without secrets, from the
+	// goroutine that called Pay or Recover; nil tells nobody. It must not
+	// call the unit.
+	Observe func(Event)
+	// Rand is the source of randomness; nil means crypto/rand.
+	Rand io.Reader
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Limits bound the phases of a payment. The time in which people act (confirm,
+// insert the card, enter the PIN) is bounded by the caller's context and the
+// pad.
+type Limits struct {
+	// Connect is for bringing the channel up; zero means 15 s.
+	Connect time.Duration
+	// Reply is for the server's answer to a request; zero means 30 s.
+	Reply time.Duration
+}
+
+// ErrConfig: New was given a Config that can't work.
+var ErrConfig = errors.New("payment: configuration")
+
+func (c *Config) complete() error {
+	for _, f := range []struct {
+		name string
+		nil  bool
+	}{
+		{"Device", c.Device == nil},
+		{"Reader", c.Reader == nil},
+		{"UI", c.UI == nil},
+		{"Pad", c.Pad == nil},
+		{"Storage", c.Storage == nil},
+		{"CAKeys", c.CAKeys == nil},
+	} {
+		if f.nil {
+			return fmt.Errorf("%w: %s is nil and has no default", ErrConfig, f.name)
+		}
+	}
+	if c.Dialect == nil {
+		c.Dialect = acquirer.Default()
+	}
+	if c.Limits.Connect <= 0 {
+		c.Limits.Connect = 15 * time.Second
+	}
+	if c.Limits.Reply <= 0 {
+		c.Limits.Reply = 30 * time.Second
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Observe == nil {
+		c.Observe = func(Event) {}
+	}
+	return nil
+}

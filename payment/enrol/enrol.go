@@ -1,0 +1,325 @@
+// Package enrol turns a device into a terminal: under an activation code it
+// fetches its identity and its initial keys from the payment server, stores
+// them, and from then on is the payment.Device of a unit.
+package enrol
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/noise"
+	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/pinpad/dukpt"
+	"github.com/payunit/payunit/pinpad/keyblock"
+	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/comm"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrNotEnrolled: the storage holds no enrolment that was finished.
+	ErrNotEnrolled = errors.New("enrol: the device is not enrolled")
+	// ErrEnrolled: the device is enrolled already.
+	ErrEnrolled = errors.New("enrol: the device is enrolled already")
+	// ErrGrant: the server's grant can't be used.
+	ErrGrant = errors.New("enrol: unusable grant")
+)
+
+// Config is what a device has before it is a terminal.
+type Config struct {
+	// Storage keeps identity and keys; no other unit may use it. No default.
+	Storage trusted.Storage
+	// Keys holds the device's private keys. No default.
+	Keys trusted.KeyStore
+	// Link is the app's way to the server. No default.
+	Link trusted.Link
+	// Attester produces the device's evidence. No default.
+	Attester channel.Attester
+	// DeviceClass is declared to the server, "phone" or "desktop".
+	DeviceClass string
+	// ServerKey, when set, is the only static key of a server that enrolment
+	// accepts, 32 bytes.
+	ServerKey []byte
+	// Timeout bounds a handshake; zero means 15 s.
+	Timeout time.Duration
+	// Rand is the source of randomness; nil means crypto/rand.
+	Rand io.Reader
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// names in the key store and the storage. The grant is written last: before it
+// stands, nothing of an enrolment counts.
+const (
+	deviceKey   = "device"
+	grantRecord = "enrolment/grant"
+	pinRecord   = "dukpt/pin"
+	macRecord   = "dukpt/mac"
+)
+
+// identity is the stored part of a grant.
+type identity struct {
+	TerminalID  string `json:"terminal_id"`
+	MerchantID  string `json:"merchant_id"`
+	Merchant    string `json:"merchant"`
+	DeviceClass string `json:"device_class"`
+	ServerKey   []byte `json:"server_key"`
+	PINFormat   uint8  `json:"pin_format"`
+}
+
+func (c Config) check() error {
+	for name, missing := range map[string]bool{"Storage": c.Storage == nil, "Keys": c.Keys == nil, "Link": c.Link == nil, "Attester": c.Attester == nil} {
+		if missing {
+			return fmt.Errorf("enrol: Config.%s is nil and has no default", name)
+		}
+	}
+	return nil
+}
+
+func (c Config) client(n noise.ClientConfig) (*comm.Client, error) {
+	n.Static = comm.StaticKey{Keys: c.Keys, Name: deviceKey}
+	n.Attester, n.DeviceClass = c.Attester, c.DeviceClass
+	n.Timeout, n.Rand, n.Now = c.Timeout, c.Rand, c.Now
+	h, err := noise.NewClient(n)
+	if err != nil {
+		return nil, err
+	}
+	return &comm.Client{Link: c.Link, Handshaker: h}, nil
+}
+
+// Enrol makes the device a terminal whose pad makes PIN blocks of a format: 4
+// (AES DUKPT) or 0 (TDES DUKPT). The code serves once; the same device may
+// repeat a call whose answer was lost. Errors: ErrEnrolled, ErrGrant,
+// noise.ErrActivation, a *trade.Error, those of the link, the channel and the
+// modules.
+func Enrol(ctx context.Context, c Config, code string, pinFormat uint8) (*Terminal, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	switch _, err := load(ctx, c.Storage); {
+	case err == nil:
+		return nil, ErrEnrolled
+	case !errors.Is(err, ErrNotEnrolled):
+		return nil, err
+	}
+	a, err := noise.ParseActivation(code)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Wipe()
+	client, err := c.client(noise.ClientConfig{Activation: &a})
+	if err != nil {
+		return nil, err
+	}
+	s, err := client.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	id, err := c.fetch(ctx, s, pinFormat)
+	if err = errors.Join(err, s.Close()); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(id)
+	if err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	if err := c.Storage.Put(ctx, grantRecord, b); err != nil {
+		return nil, fmt.Errorf("enrol: %w", err)
+	}
+	return Open(ctx, c)
+}
+
+// fetch asks for the grant and loads its keys.
+func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (identity, error) {
+	peer := s.Conn().Peer().Key
+	if len(c.ServerKey) > 0 && !strings.EqualFold(hex.EncodeToString(peer), hex.EncodeToString(c.ServerKey)) {
+		return identity{}, fmt.Errorf("%w: the server has another key than the one expected", ErrGrant)
+	}
+	ask, err := trade.Encode(trade.KindEnrol, 0, trade.Enrol{DeviceClass: c.DeviceClass, PINFormat: pinFormat})
+	if err != nil {
+		return identity{}, err
+	}
+	e, err := s.Call(ctx, trade.KindEnrol, ask.Body)
+	if err != nil {
+		return identity{}, fmt.Errorf("enrol: %w", err)
+	}
+	var g trade.Grant
+	if e.Kind != trade.KindGrant {
+		return identity{}, fmt.Errorf("%w: answered with a message of kind %d", ErrGrant, e.Kind)
+	}
+	if err := e.Decode(&g); err != nil {
+		return identity{}, fmt.Errorf("%w: %w", ErrGrant, err)
+	}
+	// The key that later channels are made with is the one that proved itself
+	// in this one.
+	if hex.EncodeToString(g.ServerKey) != hex.EncodeToString(peer) {
+		return identity{}, fmt.Errorf("%w: it names another server key than the channel's", ErrGrant)
+	}
+	if len(g.TerminalID) != 8 || g.MerchantID == "" || len(g.MerchantID) > 15 {
+		return identity{}, fmt.Errorf("%w: terminal or merchant id", ErrGrant)
+	}
+	exported, err := s.Conn().Export(trade.KeyBlockLabel, 32)
+	if err != nil {
+		return identity{}, fmt.Errorf("enrol: %w", err)
+	}
+	kbpk := secret.NewBytes(exported)
+	defer kbpk.Wipe()
+	alg := dukpt.AES128
+	if pinFormat == 0 {
+		alg = dukpt.TDES
+	}
+	for _, k := range []struct {
+		record, block string
+		id            []byte
+	}{{pinRecord, g.PINKey, g.PINKeyID}, {macRecord, g.MACKey, g.MACKeyID}} {
+		if err := c.load(ctx, kbpk, alg, k.record, k.block, k.id); err != nil {
+			return identity{}, err
+		}
+	}
+	return identity{g.TerminalID, g.MerchantID, g.Merchant, c.DeviceClass, g.ServerKey, pinFormat}, nil
+}
+
+// load unwraps one initial key and loads it into its DUKPT device.
+func (c Config) load(ctx context.Context, kbpk secret.Bytes, alg dukpt.Algorithm, record, block string, id []byte) error {
+	h, k, err := keyblock.Unwrap(kbpk, block)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGrant, err)
+	}
+	defer k.Wipe()
+	kind, name := byte('A'), "IK"
+	if alg == dukpt.TDES {
+		kind, name = 'T', "KS"
+	}
+	if h.Usage != "B1" || h.Algorithm != kind || h.Mode != 'X' {
+		return fmt.Errorf("%w: a key block is for usage %s of algorithm %c", ErrGrant, h.Usage, h.Algorithm)
+	}
+	for _, b := range h.Optional {
+		if b.ID == name && !strings.EqualFold(b.Data, hex.EncodeToString(id)) {
+			return fmt.Errorf("%w: a key block names another key id", ErrGrant)
+		}
+	}
+	// AES keys of every length are taken; their length is the algorithm's.
+	switch {
+	case alg != dukpt.TDES && k.Len() == 24:
+		alg = dukpt.AES192
+	case alg != dukpt.TDES && k.Len() == 32:
+		alg = dukpt.AES256
+	}
+	if _, err := dukpt.NewDevice(ctx, alg, k, id, keyState{c.Storage, record}); err != nil {
+		return fmt.Errorf("enrol: loading a key: %w", err)
+	}
+	return nil
+}
+
+func load(ctx context.Context, s trusted.Storage) (identity, error) {
+	var id identity
+	b, err := s.Get(ctx, grantRecord)
+	if errors.Is(err, trusted.ErrNotFound) {
+		return id, ErrNotEnrolled
+	}
+	if err != nil {
+		return id, fmt.Errorf("enrol: %w", err)
+	}
+	if err := json.Unmarshal(b, &id); err != nil {
+		return id, fmt.Errorf("enrol: stored identity: %w", trusted.ErrTampered)
+	}
+	return id, nil
+}
+
+// Forget removes identity and keys, for a device that is to enrol anew. It must
+// not be called while a payment owes anything.
+func Forget(ctx context.Context, s trusted.Storage) error {
+	for _, name := range []string{grantRecord, pinRecord, macRecord} {
+		if err := s.Delete(ctx, name); err != nil {
+			return fmt.Errorf("enrol: %w", err)
+		}
+	}
+	return nil
+}
+
+// keyState is a record as a DUKPT device's store.
+type keyState struct {
+	s    trusted.Storage
+	name string
+}
+
+func (k keyState) Load(ctx context.Context) ([]byte, error)     { return k.s.Get(ctx, k.name) }
+func (k keyState) Save(ctx context.Context, state []byte) error { return k.s.Put(ctx, k.name, state) }
+
+// Terminal is an enrolled device. Safe for concurrent use.
+type Terminal struct {
+	id       identity
+	client   *comm.Client
+	pin, mac *dukpt.Device
+}
+
+var _ payment.Device = (*Terminal)(nil)
+
+// Open goes on as the terminal that the storage holds. Errors: ErrNotEnrolled,
+// those of the modules.
+func Open(ctx context.Context, c Config) (*Terminal, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	id, err := load(ctx, c.Storage)
+	if err != nil {
+		return nil, err
+	}
+	t := &Terminal{id: id}
+	c.DeviceClass = id.DeviceClass
+	if t.client, err = c.client(noise.ClientConfig{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID}); err != nil {
+		return nil, err
+	}
+	if t.pin, err = dukpt.OpenDevice(ctx, keyState{c.Storage, pinRecord}); err != nil {
+		return nil, fmt.Errorf("enrol: PIN keys: %w", err)
+	}
+	if t.mac, err = dukpt.OpenDevice(ctx, keyState{c.Storage, macRecord}); err != nil {
+		return nil, fmt.Errorf("enrol: message keys: %w", err)
+	}
+	return t, nil
+}
+
+// Identity implements payment.Device.
+func (t *Terminal) Identity() (terminalID, merchantID string) {
+	return t.id.TerminalID, t.id.MerchantID
+}
+
+// Merchant returns the merchant's name.
+func (t *Terminal) Merchant() string { return t.id.Merchant }
+
+// PINFormat returns the format of the pad's PIN blocks, 4 or 0.
+func (t *Terminal) PINFormat() uint8 { return t.id.PINFormat }
+
+// PINKeys returns the keys for the pad.
+func (t *Terminal) PINKeys() *dukpt.Device { return t.pin }
+
+// Open implements payment.Device.
+func (t *Terminal) Open(ctx context.Context) (payment.Session, error) { return t.client.Open(ctx) }
+
+// NextKey implements payment.Device.
+func (t *Terminal) NextKey(ctx context.Context) (payment.MessageKey, error) {
+	k, err := t.mac.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return messageKey{k}, nil
+}
+
+// messageKey is a DUKPT transaction as a unit uses it.
+type messageKey struct{ k *dukpt.Transaction }
+
+func (m messageKey) KSN() []byte                     { return m.k.KSN() }
+func (m messageKey) MAC(data []byte) ([]byte, error) { return m.k.MACRequest(data) }
+func (m messageKey) VerifyMAC(data, code []byte) error {
+	return m.k.VerifyMACResponse(data, code)
+}
+func (m messageKey) Wipe() { m.k.Wipe() }

@@ -1,0 +1,37 @@
+package payment
+
+import "time"
+
+// Phase is the part of a payment that an event belongs to.
+type Phase string
+
+// The phases, in the order in which a payment passes through them.
+const (
+	PhaseRecover  Phase = "recover"
+	PhaseConnect  Phase = "connect"
+	PhaseTrade    Phase = "trade"
+	PhaseConfirm  Phase = "confirm"
+	PhaseCard     Phase = "card"
+	PhaseOnline   Phase = "online"
+	PhaseComplete Phase = "complete"
+	PhaseReverse  Phase = "reverse"
+	PhaseResult   Phase = "result"
+)
+
+// Event is something that happened, for the app to show or log. It holds no
+// secret, and no number that a card or a server did not mean for print.
+type Event struct {
+	Phase Phase
+	// Step names the step within the phase in the field's words, "select",
+	// "GENERATE AC"; it may be empty.
+	Step string
+	// Text says what was asked of whom and what came back.
+	Text string
+	// Took is how long the step took; zero where nothing was waited for.
+	Took time.Duration
+	// Final marks the one event that ends a payment.
+	Final bool
+	// Outcome is set on the final event; empty when an error ended the
+	// payment.
+	Outcome Outcome
+}

@@ -1,0 +1,217 @@
+package payment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/journal"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// errReply: an answer came, and it is not the answer to what was asked.
+var errReply = errors.New("payment: reply does not belong to the request")
+
+// Recover settles what earlier payments owe: it sends their reversals and
+// completions until each is acknowledged. It is to be called when the app
+// starts; Pay does it too before it asks for anything new. What could not be
+// settled is in Report.Pending and stays owed. Errors: ErrBusy, those of the
+// storage, or one that wraps ctx.Err().
+func (u *Unit) Recover(ctx context.Context) (Report, error) {
+	if !u.busy.TryLock() {
+		return Report{}, ErrBusy
+	}
+	defer u.busy.Unlock()
+	l := u.newLine()
+	defer l.close()
+	r, err := u.settle(ctx, l)
+	if errors.Is(err, ErrOwed) && ctx.Err() == nil {
+		return r, nil
+	}
+	return r, err
+}
+
+// settle sends every debt. It goes on after one that the server does not take,
+// and ends with ErrOwed when any is left.
+func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
+	rep := Report{Settled: []Result{}, Pending: []string{}}
+	entries, err := u.journal.Pending(ctx)
+	if err != nil {
+		return rep, err
+	}
+	var last error
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return rep, fmt.Errorf("payment: settling: %w", err)
+		}
+		u.tell(PhaseRecover, "order %s owes a %s, reference %s", e.Order, e.State, e.RRN)
+		if err := u.send(ctx, l, &e); err != nil {
+			u.tell(PhaseRecover, "order %s still owes it: %v", e.Order, err)
+			rep.Pending = append(rep.Pending, e.Order)
+			last = err
+			continue
+		}
+		r, err := settled(e)
+		if err != nil {
+			return rep, err
+		}
+		u.tell(PhaseRecover, "order %s is settled: %s", e.Order, ending(r))
+		rep.Settled = append(rep.Settled, r)
+	}
+	if last != nil {
+		return rep, fmt.Errorf("%w: %d of %d: %w", ErrOwed, len(rep.Pending), len(entries), last)
+	}
+	return rep, nil
+}
+
+// settled is how a payment stands after its debt was acknowledged.
+func settled(e journal.Entry) (Result, error) {
+	if e.State == journal.Completion {
+		return stored(e.Result)
+	}
+	r := Result{
+		Outcome: Declined, Order: e.Order, Type: trade.Type(e.Type), STAN: e.STAN, RRN: e.RRN, Reversed: true,
+		Reasons: []string{"what the bank may have booked was reversed: nothing is charged"},
+		Time:    e.TransmissionTime,
+	}
+	r.setAmount(e.Amount)
+	return r, nil
+}
+
+// send pays one debt: a reversal or a completion, repeated under the same STAN
+// and RRN until it is acknowledged. A repeat is marked by its MTI.
+func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
+	m := u.advice(*e)
+	defer m.Wipe()
+	phase, what := PhaseReverse, "reversal"
+	if e.State == journal.Completion {
+		phase, what = PhaseComplete, "completion"
+	}
+	out, err := u.seal(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer out.key.Wipe()
+	if err := l.open(ctx); err != nil {
+		return err
+	}
+	e.Attempts++
+	if err := u.journal.Put(ctx, *e); err != nil {
+		return err
+	}
+	u.tell(phase, "send the %s %s of reference %s", what, m.MTI, e.RRN)
+	resp, err := u.exchange(ctx, l, out, what+" "+m.MTI)
+	if err != nil {
+		return err
+	}
+	defer resp.Wipe()
+	if text, ok := acquirer.ResponseText(resp.ResponseCode); !ok {
+		return fmt.Errorf("%w: the %s was answered with %s (%s)", ErrServer, what, resp.ResponseCode, text)
+	}
+	u.tell(phase, "the server acknowledges the %s", what)
+	var keep json.RawMessage
+	if e.State == journal.Completion {
+		keep = e.Result
+	}
+	return u.journal.Settle(context.WithoutCancel(ctx), e.Order, keep)
+}
+
+// advice makes the message that pays a debt.
+func (u *Unit) advice(e journal.Entry) *acquirer.Message {
+	tid, mid := u.c.Device.Identity()
+	amount := e.Amount
+	m := &acquirer.Message{
+		MTI:              "0420",
+		ProcessingCode:   e.ProcessingCode,
+		Amount:           &amount,
+		TransmissionTime: e.TransmissionTime,
+		STAN:             e.STAN,
+		LocalTime:        e.TransmissionTime,
+		EntryMode:        e.EntryMode,
+		RRN:              e.RRN,
+		AuthCode:         e.AuthCode,
+		TerminalID:       tid,
+		MerchantID:       mid,
+		Order:            e.Order,
+		Original:         &acquirer.Original{MTI: e.MTI, STAN: e.STAN, TransmissionTime: e.TransmissionTime},
+	}
+	if e.State == journal.Completion {
+		m.MTI, m.ICC = "0220", e.ICC
+	} else {
+		m.Reason = acquirer.Reason(e.Reason)
+	}
+	if e.Attempts > 0 {
+		m.MTI = m.MTI[:3] + "1"
+	}
+	return m
+}
+
+// sealed is a request ready to go, with the key that its answer is checked by.
+type sealed struct {
+	message *acquirer.Message
+	wire    []byte
+	key     MessageKey
+}
+
+// seal takes a fresh message key and computes the request's MAC.
+func (u *Unit) seal(ctx context.Context, m *acquirer.Message) (sealed, error) {
+	k, err := u.c.Device.NextKey(ctx)
+	if err != nil {
+		return sealed{}, fmt.Errorf("payment: message key: %w", err)
+	}
+	m.MACKSN = k.KSN()
+	wire, err := u.c.Dialect.Seal(m, k.MAC)
+	if err != nil {
+		k.Wipe()
+		return sealed{}, fmt.Errorf("payment: packing the %s: %w", m.MTI, err)
+	}
+	return sealed{m, wire, k}, nil
+}
+
+// exchange sends a sealed request and returns its answer: one whose MAC and
+// fields say that it is. Whatever else comes is an error, and the request may
+// have been carried out.
+func (u *Unit) exchange(ctx context.Context, l *line, s sealed, what string) (*acquirer.Message, error) {
+	began := u.c.Now()
+	u.tell(PhaseOnline, "send the %s", what)
+	defer clear(s.wire)
+	e, err := l.call(ctx, trade.KindFinancial, s.wire)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind != trade.KindFinancialReply {
+		return nil, fmt.Errorf("%w: message of kind %d", errReply, e.Kind)
+	}
+	resp, err := u.c.Dialect.Open(e.Body, func(m *acquirer.Message, data, mac []byte) error {
+		if !bytes.Equal(m.MACKSN, s.message.MACKSN) {
+			return errReply
+		}
+		return s.key.VerifyMAC(data, mac)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errReply, err)
+	}
+	if err := acquirer.Matches(s.message, resp); err != nil {
+		resp.Wipe()
+		return nil, fmt.Errorf("%w: %w", errReply, err)
+	}
+	u.c.Observe(Event{Phase: PhaseOnline, Step: resp.MTI, Text: "answer " + resp.MTI + " verified: its MAC, and that it belongs to the request", Took: u.c.Now().Sub(began)})
+	return resp, nil
+}
+
+// cardOrLine says on which side something failed.
+func cardOrLine(err error) string {
+	switch {
+	case errors.Is(err, cardreader.ErrCardRemoved):
+		return "the card was removed"
+	case errors.Is(err, cardreader.ErrCardMute), errors.Is(err, cardreader.ErrProtocol), errors.Is(err, cardreader.ErrNoReader):
+		return "the card does not answer"
+	case errors.Is(err, ErrServer):
+		return "the server is out of reach"
+	}
+	return "the link or the card failed"
+}
