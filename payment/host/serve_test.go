@@ -265,6 +265,42 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	r.state("in the end", "o1", trade.Pending)
 }
 
+// heedful is a channel that says which contexts it was given.
+type heedful struct {
+	conn
+	read, write context.Context
+}
+
+func (c *heedful) ReadMessage(ctx context.Context) ([]byte, error) {
+	c.read = ctx
+	return nil, ctx.Err()
+}
+
+func (c *heedful) WriteMessage(ctx context.Context, _ []byte) error {
+	c.write = ctx
+	return ctx.Err()
+}
+
+// Waiting for a request ends with the server; sending an answer does not, and
+// neither lasts for ever.
+func TestPatient(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	h := &heedful{}
+	p := &patient{h, Limits{Idle: time.Hour, Reply: time.Hour}}
+	if _, err := p.ReadMessage(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("reading: %v", err)
+	}
+	if err := p.WriteMessage(ctx, nil); err != nil {
+		t.Errorf("writing: %v", err)
+	}
+	for name, ctx := range map[string]context.Context{"read": h.read, "write": h.write} {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Errorf("%s has no deadline", name)
+		}
+	}
+}
+
 // A lost answer cuts the channel, and the unit does not learn that the payment
 // was booked.
 func TestLostAnswer(t *testing.T) {

@@ -47,6 +47,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"cancelled wait", cancelledWait},
 		{"concurrent updates", concurrent},
 		{"two at once", twoAtOnce},
+		{"one update at a time", oneAtATime},
 		{"audit", auditGood},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newStore(t)) })
@@ -480,7 +481,7 @@ func concurrent(t *testing.T, s Store) {
 	Clean(t, l)
 }
 
-// twoAtOnce has two processes count in one store.
+// twoAtOnce has two processes count in one store, and read before they write.
 func twoAtOnce(t *testing.T, s Store) {
 	const each = 25
 	var wg sync.WaitGroup
@@ -488,7 +489,22 @@ func twoAtOnce(t *testing.T, s Store) {
 		l := s.Open(t)
 		wg.Go(func() {
 			for range each {
-				if err := l.Update(context.Background(), func(tx ledger.Tx) error { _, err := tx.Next("n"); return err }); err != nil {
+				err := l.Update(context.Background(), func(tx ledger.Tx) error {
+					b, err := tx.Balance("b", "EUR")
+					if err != nil {
+						return err
+					}
+					n, err := tx.Next("n")
+					if err != nil {
+						return err
+					}
+					if b != int64(n)-1 {
+						t.Errorf("balance %d at count %d", b, n)
+					}
+					_, err = tx.Post(move(fmt.Sprint(n), ledger.KindOpening, ledger.Key{}, "a", "b", eur(t, 1)))
+					return err
+				})
+				if err != nil {
 					t.Error(err)
 				}
 			}
@@ -502,4 +518,38 @@ func twoAtOnce(t *testing.T, s Store) {
 		}
 		return err
 	})
+}
+
+// oneAtATime has an update of another process wait for the end of this one's,
+// before it reads anything.
+func oneAtATime(t *testing.T, s Store) {
+	l, other := s.Open(t), s.Open(t)
+	entered, done := make(chan struct{}), make(chan error, 1)
+	err := l.Update(t.Context(), func(tx ledger.Tx) error {
+		if _, err := tx.Balance("b", "EUR"); err != nil {
+			return err
+		}
+		go func() {
+			done <- other.Update(context.Background(), func(tx ledger.Tx) error {
+				close(entered)
+				if n, err := tx.Next("n"); n != 2 {
+					return fmt.Errorf("got %d, want 2: %w", n, err)
+				}
+				return nil
+			})
+		}()
+		select {
+		case <-entered:
+			t.Error("a second update runs while the first does")
+		case <-time.After(50 * time.Millisecond):
+		}
+		_, err := tx.Next("n")
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
