@@ -44,13 +44,17 @@ type ODA struct {
 	Reason string
 }
 
-// String returns "DDA ok", "CDA failed: hash does not match", "none".
+// String returns "DDA ok", "CDA failed: hash does not match", "CDA not
+// performed", "none".
 func (o ODA) String() string {
 	switch {
 	case o.Method == ODANone:
 		return o.Method.String()
 	case o.OK:
 		return o.Method.String() + " ok"
+	case o.Reason == "":
+		// The certificates verified, and the card gave nothing signed.
+		return o.Method.String() + " not performed"
 	}
 	return o.Method.String() + " failed: " + o.Reason
 }

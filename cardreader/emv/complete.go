@@ -7,7 +7,6 @@ import (
 
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv/tags"
-	"github.com/payunit/payunit/cardreader/tlv"
 )
 
 // HostResponse is what came back for an OnlineRequest.
@@ -24,13 +23,17 @@ type HostResponse struct {
 
 // Authorisation response codes of the terminal's own (Book 4, A6).
 const (
-	arcUnableApproved = "Y3"
-	arcUnableDeclined = "Z3"
-	arcOfflineDecline = "Z1"
+	arcOfflineApproved = "Y1"
+	arcOfflineDeclined = "Z1"
+	arcUnableApproved  = "Y3"
+	arcUnableDeclined  = "Z3"
 )
 
-// approves lists the codes that approve (Book 4, A6 and ISO 8583).
-func approves(arc string) bool { return slices.Contains([]string{"00", "08", "10", "11"}, arc) }
+// approves lists the codes that approve (ISO 8583:1987, DE 39). What to do with
+// an approval of a part, 10, is for the session's owner to say before.
+func approves(arc string) bool {
+	return slices.Contains([]string{"00", "08", "10", "11", "85"}, arc)
+}
 
 // Complete runs what follows the issuer's answer: issuer authentication,
 // scripts, the second GENERATE AC, scripts (Book 3, 10.9 to 10.11). It may be
@@ -38,43 +41,50 @@ func approves(arc string) bool { return slices.Contains([]string{"00", "08", "10
 // missing, and Outcome declines. Errors: ErrState, *CardError, *StatusError,
 // those of the card.
 func (s *Session) Complete(ctx context.Context, r HostResponse) (Outcome, error) {
-	if s.decision != Online || s.completed {
+	switch {
+	case s.decision != Online || s.completed:
 		return s.Outcome(), fmt.Errorf("%w: Complete of a transaction that is %s", ErrState, s.decision)
+	case !r.Unable && len(r.ARC) != 2:
+		return s.Outcome(), fmt.Errorf("%w: authorisation response code of %d characters", ErrState, len(r.ARC))
 	}
 	s.completed, s.decision = true, Declined
-	if err := s.finish(ctx, r); err != nil {
-		s.reasons = append(s.reasons, "the card did not complete")
-		return s.Outcome(), err
+	var err error
+	if r.Unable {
+		err = s.generateSecond(ctx, s.unable())
+	} else {
+		err = s.answered(ctx, r)
 	}
-	return s.Outcome(), nil
+	if err != nil {
+		s.reasons = append(s.reasons, "the card did not complete")
+	}
+	return s.Outcome(), err
 }
 
-func (s *Session) finish(ctx context.Context, r HostResponse) error {
+// answered gives the issuer's answer to the card.
+func (s *Session) answered(ctx context.Context, r HostResponse) error {
+	s.fromTerminal[tags.ARC] = []byte(r.ARC)
 	request := byte(apdu.RefAAC)
-	if r.Unable {
-		request = s.unable()
+	if approves(r.ARC) {
+		request = apdu.RefTC
 	} else {
-		if len(r.ARC) != 2 {
-			return fmt.Errorf("%w: authorisation response code of %d characters", ErrState, len(r.ARC))
-		}
-		s.fromTerminal[tags.ARC] = []byte(r.ARC)
-		if approves(r.ARC) {
-			request = apdu.RefTC
-		}
-		if err := s.authenticateIssuer(ctx, r.IssuerAuthenticationData); err != nil {
-			return err
-		}
-		if err := s.runScripts(ctx, r.Scripts, tags.ScriptTemplate1, tags.TVRScriptFailedBefore); err != nil {
-			return err
-		}
+		s.because(StepComplete, "the issuer did not approve")
+	}
+	if err := s.authenticateIssuer(ctx, r.IssuerAuthenticationData); err != nil {
+		return err
+	}
+	before, after := s.scripts(r.Scripts)
+	if err := s.runScripts(ctx, before, tags.TVRScriptFailedBefore); err != nil {
+		return err
 	}
 	if err := s.generateSecond(ctx, request); err != nil {
 		return err
 	}
-	if r.Unable {
-		return nil
+	if err := s.runScripts(ctx, after, tags.TVRScriptFailedAfter); err != nil {
+		// The card has decided: what goes wrong now changes no outcome (Book
+		// 3, 10.10).
+		s.tell(StepScript, "the card is gone: %v", err)
 	}
-	return s.runScripts(ctx, r.Scripts, tags.ScriptTemplate2, tags.TVRScriptFailedAfter)
+	return nil
 }
 
 // unable decides without the issuer (Book 3, 10.7). A terminal that is always
@@ -148,98 +158,6 @@ func (s *Session) generateSecond(ctx context.Context, request byte) error {
 // declineSecond ends a transaction whose ARQC is not authentic.
 func (s *Session) declineSecond(ctx context.Context) error {
 	s.completed = true
-	s.fromTerminal[tags.ARC] = []byte(arcOfflineDecline)
+	s.fromTerminal[tags.ARC] = []byte(arcOfflineDeclined)
 	return s.generateSecond(ctx, apdu.RefAAC)
-}
-
-// Script limits: what Book 3, 10.10 says a card must be able to take, with room.
-const maxScripts = 1024
-
-// runScripts sends the commands of one kind of script template (Book 3, 10.10).
-func (s *Session) runScripts(ctx context.Context, scripts []byte, template tlv.Tag, failedBit tags.TVRBit) error {
-	if len(scripts) > maxScripts {
-		s.tvr.Set(failedBit)
-		s.because(StepScript, "issuer scripts of %d bytes", len(scripts))
-		return nil
-	}
-	for o, err := range tlv.All(scripts) {
-		if err != nil {
-			s.tvr.Set(failedBit)
-			s.because(StepScript, "malformed issuer script: %v", err)
-			return nil
-		}
-		if o.Tag != template {
-			continue
-		}
-		s.tsi.Set(tags.TSIScriptPerformed)
-		result, err := s.runScript(ctx, o.Value)
-		s.scriptResults = append(s.scriptResults, result[:]...)
-		if err != nil {
-			return err
-		}
-		if result[0]>>4 != scriptDone {
-			s.tvr.Set(failedBit)
-			s.because(StepScript, "an issuer script failed at command %d", result[0]&0x0F)
-		}
-	}
-	return nil
-}
-
-// First half byte of an issuer script result (Book 4, A5).
-const (
-	scriptNotPerformed = 0
-	scriptFailed       = 1
-	scriptDone         = 2
-)
-
-// runScript sends one script's commands until one fails.
-func (s *Session) runScript(ctx context.Context, script []byte) (result [5]byte, err error) {
-	commands, id, perr := scriptCommands(script)
-	copy(result[1:], id)
-	if perr != nil {
-		result[0] = scriptNotPerformed << 4
-		return result, nil
-	}
-	for i, c := range commands {
-		n := min(i+1, 15)
-		began := s.k.c.Now()
-		raw, err := s.card.Transmit(ctx, c)
-		if err != nil {
-			result[0] = scriptFailed<<4 | byte(n)
-			return result, fmt.Errorf("emv: %s: command %d: %w", StepScript, i+1, err)
-		}
-		r, err := apdu.ParseResponse(raw)
-		if err != nil {
-			result[0] = scriptFailed<<4 | byte(n)
-			return result, &CardError{Step: StepScript, Reason: "no status word", Err: err}
-		}
-		s.k.c.Observe(Event{Step: StepScript, Text: fmt.Sprintf("issuer script command %d: %s", i+1, r.SW.Meaning()), Took: s.k.c.Now().Sub(began)})
-		// Warnings and normal processing go on; anything else ends the
-		// script (Book 3, 10.10).
-		if sw1 := r.SW.SW1(); sw1 != 0x90 && sw1 != 0x61 && sw1 != 0x62 && sw1 != 0x63 {
-			result[0] = scriptFailed<<4 | byte(n)
-			return result, nil
-		}
-	}
-	result[0] = scriptDone << 4
-	return result, nil
-}
-
-// scriptCommands reads a script template: an identifier, then commands.
-func scriptCommands(script []byte) (commands [][]byte, id []byte, err error) {
-	for o, err := range tlv.All(script) {
-		if err != nil {
-			return nil, id, err
-		}
-		switch o.Tag {
-		case tags.IssuerScriptIdentifier:
-			id = o.Value[:min(len(o.Value), 4)]
-		case tags.IssuerScriptCommand:
-			if _, err := apdu.ParseCommand(o.Value); err != nil {
-				return nil, id, err
-			}
-			commands = append(commands, o.Value)
-		}
-	}
-	return commands, id, nil
 }

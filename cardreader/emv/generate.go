@@ -12,16 +12,23 @@ import (
 // generateFirst sends the first GENERATE AC and judges the answer (Book 3,
 // 10.8 and 10.9).
 func (s *Session) generateFirst(ctx context.Context) error {
+	if s.request == apdu.RefAAC && s.cdaWanted {
+		// An AAC is not signed: nothing will be authenticated.
+		s.cdaWanted, s.oda = false, ODA{}
+		s.tvr.Set(tags.TVRODANotPerformed)
+	}
+	s.offlineARC(tags.Cryptogram(s.request))
 	data, err := s.fill(StepGenerate, tags.CDOL1, s.get(tags.CDOL1))
 	if err != nil {
 		return err
 	}
 	s.cdol1 = data
-	s.tsi.Set(tags.TSICardRiskPerformed)
 	verified, err := s.generate(ctx, StepGenerate, s.request, data, data, nil)
 	if err != nil {
 		return err
 	}
+	s.tsi.Set(tags.TSICardRiskPerformed)
+	s.offlineARC(s.cryptogram)
 	switch {
 	case s.cryptogram == tags.AAC:
 		s.decision = Declined
@@ -33,13 +40,28 @@ func (s *Session) generateFirst(ctx context.Context) error {
 		// for an AAC at once.
 		return s.declineSecond(ctx)
 	case !verified:
+		// A TC that is not authentic: no second GENERATE AC (Book 4, 6.3.2).
 		s.decision = Declined
+		s.fromTerminal[tags.ARC] = []byte(arcOfflineDeclined)
 	case s.cryptogram == tags.ARQC:
 		s.decision = Online
 	default:
 		s.decision = Approved
 	}
 	return nil
+}
+
+// offlineARC sets the code that the terminal gives a transaction which ends
+// without the issuer (Book 4, A6).
+func (s *Session) offlineARC(c tags.Cryptogram) {
+	switch c {
+	case tags.TC:
+		s.fromTerminal[tags.ARC] = []byte(arcOfflineApproved)
+	case tags.AAC:
+		s.fromTerminal[tags.ARC] = []byte(arcOfflineDeclined)
+	default:
+		delete(s.fromTerminal, tags.ARC)
+	}
 }
 
 // generate sends one GENERATE AC. It reports whether a signature that was asked
@@ -87,9 +109,9 @@ func (s *Session) generate(ctx context.Context, step Step, request byte, data, c
 // take makes the answer's objects the session's.
 func (s *Session) take(kind tags.Cryptogram, objects map[tlv.Tag][]byte) {
 	s.cryptogram = kind
-	// An answer without issuer application data takes nothing over from an
-	// earlier one.
+	// What this answer lacks is not taken over from an earlier one.
 	delete(s.fromCard, tags.IssuerApplicationData)
+	delete(s.fromCard, tags.ApplicationCryptogram)
 	for t, v := range objects {
 		if len(v) > 0 {
 			s.fromCard[t] = append([]byte(nil), v...)
@@ -163,6 +185,9 @@ func cryptogramResponse(step Step, b []byte) (objects map[tlv.Tag][]byte, respon
 		}
 		return objects, nil, nil
 	case tags.ResponseFormat2:
+		// The hash of a combined signature covers the objects as they came,
+		// whatever stands between them.
+		at := 0
 		for c, err := range tlv.All(o.Value) {
 			if err != nil {
 				return nil, nil, &CardError{Step: step, Tag: o.Tag, Reason: "malformed", Err: err}
@@ -171,11 +196,12 @@ func cryptogramResponse(step Step, b []byte) (objects map[tlv.Tag][]byte, respon
 				return nil, nil, breach(step, c.Tag, "given twice")
 			}
 			objects[c.Tag] = c.Value
-			if c.Tag != tags.SignedDynamicData {
-				response = append(response, o.Value[c.Offset:c.Offset+c.HeaderLen+len(c.Value)]...)
+			if end := c.Offset + c.HeaderLen + len(c.Value); c.Tag == tags.SignedDynamicData {
+				response = append(response, o.Value[at:c.Offset]...)
+				at = end
 			}
 		}
-		return objects, response, nil
+		return objects, append(response, o.Value[at:]...), nil
 	}
 	return nil, nil, breach(step, o.Tag, "response is neither format 1 nor format 2")
 }

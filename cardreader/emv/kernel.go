@@ -35,8 +35,9 @@ type CAKeys interface {
 // Candidate is an application that card and terminal have in common.
 type Candidate struct {
 	AID []byte
-	// Label is tag 50, PreferredName 9F12 in the code table CodeTable (ISO
-	// 8859 part, 0 for none).
+	// Label is tag 50. PreferredName is 9F12, empty when the terminal lacks
+	// its character set, which CodeTable names (the part of ISO/IEC 8859, 0
+	// for none). Both are UTF-8 without control characters.
 	Label         string
 	PreferredName string
 	CodeTable     int
@@ -44,27 +45,20 @@ type Candidate struct {
 	Priority int
 	// Confirm asks for the cardholder's word before the application is used.
 	Confirm bool
+	// Languages are what the cardholder prefers (5F2D), ISO 639-1, best first.
+	Languages []string
 }
 
-// Name is what to show: the preferred name where it is plain ASCII, else the
-// label, else the AID in hex.
+// Name is what to show: the preferred name, else the label, else the AID in hex
+// (Book 4, 11.3).
 func (c Candidate) Name() string {
-	if c.PreferredName != "" && printable(c.PreferredName) {
+	switch {
+	case c.PreferredName != "":
 		return c.PreferredName
-	}
-	if printable(c.Label) && c.Label != "" {
+	case c.Label != "":
 		return c.Label
 	}
 	return fmt.Sprintf("%X", c.AID)
-}
-
-func printable(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // Chooser lets the cardholder choose among applications, in order of priority;

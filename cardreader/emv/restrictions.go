@@ -72,10 +72,14 @@ func (s *Session) serviceAllowed(auc tags.AUCValue) bool {
 		}
 		return abroad
 	}
-	if s.cash() {
+	switch {
+	case s.cash():
 		return auc[0]&pick(tags.AUCDomesticCash, tags.AUCInternationalCash) != 0
-	}
-	if auc[0]&(pick(tags.AUCDomesticGoods, tags.AUCInternationalGoods)|pick(tags.AUCDomesticServices, tags.AUCInternationalServices)) == 0 {
+	case s.t.Type != typeGoods && s.t.Type != typeCashback:
+		// A refund or an inquiry is neither: 10.4.2 has no row for it.
+		return true
+	case auc[0]&(pick(tags.AUCDomesticGoods, tags.AUCInternationalGoods)|pick(tags.AUCDomesticServices, tags.AUCInternationalServices)) == 0:
+		// The terminal does not tell goods from services: either will do.
 		return false
 	}
 	return !s.cashback() || auc[1]&pick(tags.AUCDomesticCashback, tags.AUCInternationalCashback) != 0

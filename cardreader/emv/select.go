@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv/tags"
@@ -74,7 +75,7 @@ func rank(c candidate) int {
 }
 
 // fromPSE reads the directory (Book 1, 12.3.2). An empty list sends the
-// terminal to its list of AIDs.
+// terminal to its list of AIDs, as does any error in the directory.
 func (s *Session) fromPSE(ctx context.Context) ([]candidate, error) {
 	r, err := s.send(ctx, StepSelect, "SELECT "+pse, apdu.Select([]byte(pse), false))
 	if err != nil {
@@ -86,9 +87,14 @@ func (s *Session) fromPSE(ctx context.Context) ([]candidate, error) {
 	if !r.SW.OK() {
 		return nil, nil
 	}
-	sfi, ok, err := tlv.Child(r.Data, tags.FCITemplate, tags.FCIProprietaryTemplate, tags.SFI)
-	if err != nil || !ok || len(sfi) != 1 || sfi[0] < 1 || sfi[0] > 10 {
+	a5, ok, err := tlv.Child(r.Data, tags.FCITemplate, tags.FCIProprietaryTemplate)
+	if err != nil || !ok {
 		s.tell(StepSelect, "the directory's description is malformed")
+		return nil, nil
+	}
+	sfi, ok, err := tlv.Child(a5, tags.SFI)
+	if err != nil || !ok || len(sfi) != 1 || sfi[0] < 1 || sfi[0] > 10 {
+		s.tell(StepSelect, "the directory's description names no file")
 		return nil, nil
 	}
 	var list []candidate
@@ -98,17 +104,15 @@ func (s *Session) fromPSE(ctx context.Context) ([]candidate, error) {
 			return nil, err
 		}
 		if r.SW == apdu.StatusRecordNotFound {
-			return list, nil
+			break
 		}
-		entries, ok := directory(r)
+		entries, ok := s.directory(r, a5)
 		if !ok {
-			// Book 1, 12.3.2: an error in the directory makes the whole of
-			// it useless.
 			s.tell(StepSelect, "the directory is malformed")
 			return nil, nil
 		}
 		for _, e := range entries {
-			if app := s.match(e.AID); app != nil {
+			if app := s.match(e.AID); app != nil && !listed(list, e.AID) {
 				list = append(list, candidate{e, app})
 			}
 		}
@@ -116,28 +120,24 @@ func (s *Session) fromPSE(ctx context.Context) ([]candidate, error) {
 	return list, nil
 }
 
-// directory reads the entries of a directory record.
-func directory(r apdu.Response) ([]Candidate, bool) {
+// directory reads the entries of a directory record. Several applications may
+// stand in one record, and what is no application is passed over (Book 1,
+// 12.2.3). Code table and languages of the directory hold for all of them.
+func (s *Session) directory(r apdu.Response, fci []byte) ([]Candidate, bool) {
 	if !r.SW.OK() {
 		return nil, false
 	}
 	record, ok, err := tlv.Child(r.Data, tags.RecordTemplate)
-	if err != nil || !ok {
+	if err != nil || !ok || tlv.Validate(record) != nil {
 		return nil, false
 	}
 	var out []Candidate
-	for o, err := range tlv.All(record) {
-		if err != nil {
-			return nil, false
-		}
+	for o := range tlv.All(record) {
 		if o.Tag != tags.ApplicationTemplate {
 			continue
 		}
-		if tlv.Validate(o.Value) != nil {
-			return nil, false
-		}
-		c := described(o.Value)
-		if aid, ok, err := tlv.Child(o.Value, tags.AID); err == nil && ok && len(aid) >= 5 && len(aid) <= 16 {
+		if aid, ok, _ := tlv.Child(o.Value, tags.AID); ok && len(aid) >= 5 && len(aid) <= 16 {
+			c := s.described(fci, o.Value)
 			c.AID = bytes.Clone(aid)
 			out = append(out, c)
 		}
@@ -145,46 +145,70 @@ func directory(r apdu.Response) ([]Candidate, bool) {
 	return out, true
 }
 
-// described reads label, preferred name and priority where they stand.
-func described(b []byte) Candidate {
+// described reads how an application is to be shown and ranked. A later template
+// overrides an earlier one.
+func (s *Session) described(templates ...[]byte) Candidate {
 	var c Candidate
-	for o, err := range tlv.All(b) {
-		if err != nil {
-			return c
-		}
-		switch o.Tag {
-		case tags.ApplicationLabel:
-			c.Label = string(o.Value)
-		case tags.PreferredName:
-			c.PreferredName = string(o.Value)
-		case tags.PriorityIndicator:
-			if len(o.Value) == 1 {
-				c.Priority, c.Confirm = int(o.Value[0]&0x0F), o.Value[0]&0x80 != 0
+	var label, preferred []byte
+	for _, b := range templates {
+		for o, err := range tlv.All(b) {
+			if err != nil {
+				break
 			}
-		case tags.IssuerCodeTableIndex:
-			if len(o.Value) == 1 {
-				c.CodeTable = int(o.Value[0])
+			switch o.Tag {
+			case tags.ApplicationLabel:
+				label = o.Value
+			case tags.PreferredName:
+				preferred = o.Value
+			case tags.PriorityIndicator:
+				if len(o.Value) == 1 {
+					c.Priority, c.Confirm = int(o.Value[0]&0x0F), o.Value[0]&0x80 != 0
+				}
+			case tags.IssuerCodeTableIndex:
+				if n, err := tlv.ParseN(o.Value); err == nil && len(o.Value) == 1 {
+					c.CodeTable = int(n)
+				}
+			case tags.LanguagePreference:
+				c.Languages = languages(o.Value)
 			}
 		}
+	}
+	// The label is of the common character set, which all parts begin with.
+	c.Label = decodeText(1, label)
+	if shows(s.k.c.Terminal.Additional, c.CodeTable) {
+		c.PreferredName = decodeText(c.CodeTable, preferred)
 	}
 	return c
 }
 
-// match finds the terminal's application for a card's name: the same name
-// before one of which it is a longer form.
+// languages reads tag 5F2D: up to four codes of two letters.
+func languages(b []byte) []string {
+	var out []string
+	for ; len(b) >= 2 && len(out) < 4; b = b[2:] {
+		code := strings.ToLower(string(b[:2]))
+		if code[0] < 'a' || code[0] > 'z' || code[1] < 'a' || code[1] > 'z' {
+			return out
+		}
+		out = append(out, code)
+	}
+	return out
+}
+
+// match finds the terminal's application for a card's name: the same name, else
+// the longest of which it is a longer form (Book 1, 12.3.1).
 func (s *Session) match(name []byte) *Application {
 	apps := s.k.c.Terminal.Applications
+	var best *Application
 	for i := range apps {
-		if bytes.Equal(apps[i].AID, name) {
-			return &apps[i]
+		a := &apps[i]
+		if bytes.Equal(a.AID, name) {
+			return a
+		}
+		if a.Partial && bytes.HasPrefix(name, a.AID) && (best == nil || len(a.AID) > len(best.AID)) {
+			best = a
 		}
 	}
-	for i := range apps {
-		if apps[i].Partial && bytes.HasPrefix(name, apps[i].AID) {
-			return &apps[i]
-		}
-	}
-	return nil
+	return best
 }
 
 // fromAIDs asks for each AID of the terminal (Book 1, 12.3.3).
@@ -193,6 +217,7 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 	apps := s.k.c.Terminal.Applications
 	for i := range apps {
 		app := &apps[i]
+		var seen [][]byte
 		for n := range maxSelectNext {
 			name := fmt.Sprintf("SELECT %X", app.AID)
 			if n > 0 {
@@ -208,11 +233,16 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			if !r.SW.OK() && r.SW.SW1() != 0x62 && r.SW.SW1() != 0x63 {
 				break
 			}
-			c, ok := named(r.Data)
-			if !ok || !bytes.HasPrefix(c.AID, app.AID) {
+			c, ok := s.named(r.Data)
+			if !ok || !bytes.HasPrefix(c.AID, app.AID) || slices.ContainsFunc(seen, func(b []byte) bool { return bytes.Equal(b, c.AID) }) {
+				// No name, another's, or a card that knows no next one and
+				// gives the same again.
 				break
 			}
+			seen = append(seen, c.AID)
 			exact := len(c.AID) == len(app.AID)
+			// 6283 is a blocked application: passed over, and its longer
+			// forms looked for.
 			if r.SW.OK() && (exact || app.Partial) && !listed(list, c.AID) {
 				list = append(list, candidate{c, app})
 			}
@@ -229,7 +259,7 @@ func listed(list []candidate, aid []byte) bool {
 }
 
 // named reads the name and description in an application's FCI.
-func named(fci []byte) (Candidate, bool) {
+func (s *Session) named(fci []byte) (Candidate, bool) {
 	name, ok, err := tlv.Child(fci, tags.FCITemplate, tags.DFName)
 	if err != nil || !ok || len(name) < 5 || len(name) > 16 {
 		return Candidate{}, false
@@ -238,7 +268,7 @@ func named(fci []byte) (Candidate, bool) {
 	if err != nil {
 		return Candidate{}, false
 	}
-	c := described(a5)
+	c := s.described(a5)
 	c.AID = bytes.Clone(name)
 	return c, true
 }
@@ -275,28 +305,39 @@ func (s *Session) start(ctx context.Context, c candidate) error {
 	if !r.SW.OK() {
 		return errNext
 	}
-	fci, ok, err := tlv.Child(r.Data, tags.FCITemplate)
-	if err != nil || !ok {
-		return &CardError{Step: StepSelect, Tag: tags.FCITemplate, Reason: "file control information is malformed", Err: err}
+	a5, why := checkFCI(r.Data, c.AID)
+	if why != "" {
+		// An FCI that can't be used drops its application only (Book 1, 12.4).
+		s.tell(StepSelect, "%s", why)
+		return errNext
 	}
-	name, ok, err := tlv.Child(fci, tags.DFName)
-	if err != nil || !ok || !bytes.Equal(name, c.AID) {
-		return &CardError{Step: StepSelect, Tag: tags.DFName, Reason: "is not the name that was selected", Err: err}
-	}
-	a5, ok, err := tlv.Child(fci, tags.FCIProprietaryTemplate)
-	if err != nil || !ok {
-		return &CardError{Step: StepSelect, Tag: tags.FCIProprietaryTemplate, Reason: "missing or malformed", Err: err}
-	}
-	for o, err := range tlv.All(a5) {
-		if err != nil {
-			return &CardError{Step: StepSelect, Tag: tags.FCIProprietaryTemplate, Reason: "malformed", Err: err}
-		}
+	for o := range tlv.All(a5) {
 		if err := s.store(StepSelect, o); err != nil {
 			return err
 		}
 	}
-	s.fromCard[tags.DFName] = bytes.Clone(name)
+	s.fromCard[tags.DFName] = bytes.Clone(c.AID)
 	s.app, s.cand = c.app, c.Candidate
+	if final := s.described(a5); final.Label != "" {
+		final.AID = c.AID
+		s.cand = final
+	}
 	s.applicationData()
 	return s.initiate(ctx)
+}
+
+// checkFCI returns the proprietary template of the FCI of a name, or why the
+// application can't be used.
+func checkFCI(b, aid []byte) (a5 []byte, why string) {
+	fci, ok, err := tlv.Child(b, tags.FCITemplate)
+	if err != nil || !ok || tlv.Validate(fci) != nil {
+		return nil, "the file control information is malformed"
+	}
+	if name, ok, _ := tlv.Child(fci, tags.DFName); !ok || !bytes.Equal(name, aid) {
+		return nil, "the card selected another name"
+	}
+	if a5, ok, _ = tlv.Child(fci, tags.FCIProprietaryTemplate); !ok {
+		return nil, "the file control information has no proprietary template"
+	}
+	return a5, ""
 }

@@ -2,6 +2,7 @@ package emv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -90,6 +91,7 @@ func (s *Session) restart() error {
 	s.wipe()
 	s.oda, s.issuerKey, s.iccKey, s.cdaWanted, s.bypassed = ODA{}, nil, nil, false, false
 	s.fromCard = map[tlv.Tag][]byte{}
+	s.reasons = nil
 	s.tvr, s.tsi, s.cvm = tags.TVRValue{}, tags.TSIValue{}, tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, 0}
 	un := make([]byte, 4)
 	if _, err := io.ReadFull(s.k.c.Rand, un); err != nil {
@@ -128,7 +130,10 @@ func (s *Session) Decision() Decision { return s.decision }
 func (s *Session) send(ctx context.Context, step Step, name string, c apdu.Command) (apdu.Response, error) {
 	began := s.k.c.Now()
 	r, err := apdu.Send(ctx, s.card, c)
-	if err != nil {
+	switch {
+	case errors.Is(err, apdu.ErrMalformed):
+		return apdu.Response{}, &CardError{Step: step, Reason: name + ": no response APDU", Err: err}
+	case err != nil:
 		return apdu.Response{}, fmt.Errorf("emv: %s: %s: %w", step, name, err)
 	}
 	s.k.c.Observe(Event{Step: step, Text: name + ": " + r.SW.Meaning(), Took: s.k.c.Now().Sub(began)})

@@ -244,3 +244,12 @@ func (a *Application) check() error {
 }
 
 func decimal(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
