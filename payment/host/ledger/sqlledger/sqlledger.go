@@ -22,6 +22,8 @@ import (
 // Ledger is a ledger in an SQL database. It is safe for concurrent use.
 type Ledger struct {
 	db *sql.DB
+	// settings are made on each connection.
+	settings []setting
 	// turn holds the connection, or nil when a new one is wanted. Whoever has
 	// taken it out has the ledger for itself.
 	turn chan *session
@@ -40,7 +42,18 @@ type session struct {
 // tables. Errors wrap ledger.ErrVersion when another version of the program
 // made the tables, or say which setting the database did not take.
 func Open(ctx context.Context, db *sql.DB) (*Ledger, error) {
-	l := &Ledger{db: db, turn: make(chan *session, 1)}
+	return open(ctx, db, append(shared(), durable()...))
+}
+
+// OpenVolatile is Open for a database that may lose what was committed, one in
+// memory for example: for demonstrations, and tests that end with the process.
+// Update's promise that its result is on disk does not hold.
+func OpenVolatile(ctx context.Context, db *sql.DB) (*Ledger, error) {
+	return open(ctx, db, shared())
+}
+
+func open(ctx context.Context, db *sql.DB, settings []setting) (*Ledger, error) {
+	l := &Ledger{db: db, settings: settings, turn: make(chan *session, 1)}
 	s, err := l.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -62,13 +75,22 @@ func (l *Ledger) Close() error {
 	return s.close()
 }
 
-// settings are asked back after they were made: a file system without shared
-// memory, for one, refuses the write-ahead log in silence.
-var settings = [...]struct{ set, ask, want string }{
-	{"PRAGMA busy_timeout = 10000", "PRAGMA busy_timeout", "10000"},
-	{"PRAGMA journal_mode = WAL", "PRAGMA journal_mode", "wal"},
-	{"PRAGMA synchronous = FULL", "PRAGMA synchronous", "2"},
-	{"PRAGMA foreign_keys = ON", "PRAGMA foreign_keys", "1"},
+// setting is a pragma. It is asked back after it was made: a file system without
+// shared memory, for one, refuses the write-ahead log in silence.
+type setting struct{ set, ask, want string }
+
+func shared() []setting {
+	return []setting{
+		{"PRAGMA busy_timeout = 10000", "PRAGMA busy_timeout", "10000"},
+		{"PRAGMA foreign_keys = ON", "PRAGMA foreign_keys", "1"},
+	}
+}
+
+func durable() []setting {
+	return []setting{
+		{"PRAGMA journal_mode = WAL", "PRAGMA journal_mode", "wal"},
+		{"PRAGMA synchronous = FULL", "PRAGMA synchronous", "2"},
+	}
 }
 
 func (l *Ledger) connect(ctx context.Context) (*session, error) {
@@ -77,7 +99,7 @@ func (l *Ledger) connect(ctx context.Context) (*session, error) {
 		return nil, fmt.Errorf("sqlledger: connecting: %w", err)
 	}
 	s := &session{conn: conn, stmts: map[string]*sql.Stmt{}}
-	for _, p := range settings {
+	for _, p := range l.settings {
 		_, err := conn.ExecContext(ctx, p.set)
 		var got string
 		if err == nil {

@@ -49,6 +49,21 @@ func (s store) Open(t *testing.T) ledger.Ledger {
 
 func TestContract(t *testing.T) { ledgertest.Run(t, newStore) }
 
+// A volatile ledger keeps the contract but for what another process sees.
+func TestVolatile(t *testing.T) {
+	l, err := OpenVolatile(t.Context(), store(":memory:").db(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledgertest.Sample(t, l)
+	if r := ledgertest.Clean(t, l); r.Entries != 6 {
+		t.Errorf("%d entries, want 6", r.Entries)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	for _, c := range []struct{ name, query string }{
 		{"newer version", "PRAGMA user_version = 2"},
