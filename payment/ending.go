@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/payunit/payunit/cardreader/emv"
@@ -33,7 +34,8 @@ func (p *run) result(end Outcome, o emv.Outcome) Result {
 		r.CVM, r.ODA = o.CVM.String(), o.ODA.String()
 		r.TVR, r.TSI = o.TVR.String(), o.TSI.String()
 		r.CryptogramType = o.CryptogramType.String()
-		r.Reasons = append(r.Reasons, o.Reasons...)
+		// What the unit says last is what the payment ended by.
+		r.Reasons = append(slices.Clone(o.Reasons), r.Reasons...)
 	}
 	tid, mid := p.u.c.Device.Identity()
 	d := receipt.Data{
@@ -47,7 +49,7 @@ func (p *run) result(end Outcome, o emv.Outcome) Result {
 		TVR: r.TVR, TSI: r.TSI,
 	}
 	if end != Approved && len(p.res.Reasons) > 0 {
-		d.Reason = p.res.Reasons[0]
+		d.Reason = p.res.Reasons[len(p.res.Reasons)-1]
 	}
 	if end == Unknown {
 		d.Outcome = "OUTCOME UNKNOWN: DO NOT PAY AGAIN"
@@ -69,7 +71,7 @@ func (p *run) announce(ctx context.Context, r Result) Result {
 	case Declined:
 		reason := ""
 		if len(r.Reasons) > 0 {
-			reason = r.Reasons[0]
+			reason = r.Reasons[len(r.Reasons)-1]
 		}
 		p.notifyWith(ctx, trusted.MessageDeclined, map[string]string{"reason": reason})
 	case Cancelled:

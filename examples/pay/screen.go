@@ -77,7 +77,7 @@ func (s *screen) line(who, text string, took time.Duration) {
 		if i == 0 && took > 0 {
 			t = short(took)
 		}
-		fmt.Fprintf(s.out, "%-11s %-*s %9s\n", who, width, l, t)
+		fmt.Fprintln(s.out, strings.TrimRight(fmt.Sprintf("%-11s %-*s %9s", who, width, l, t), " "))
 		who = ""
 	}
 }

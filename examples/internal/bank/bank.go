@@ -32,7 +32,7 @@ import (
 
 // Config says what a bank is made of.
 type Config struct {
-	// Store is the ledger's file; empty keeps it in memory.
+	// Store is the ledger's file.
 	Store string
 	// Cards is a Cards file; nil issues the software cards, each with Balance
 	// in Currency.
@@ -59,9 +59,6 @@ type Bank struct {
 	once     sync.Once
 }
 
-// ErrUnsupported: this version has no store of that kind.
-var ErrUnsupported = errors.New("bank: not supported")
-
 // New makes a bank, and its ledger where there is none.
 func New(ctx context.Context, c Config) (*Bank, error) {
 	if c.Now == nil {
@@ -76,11 +73,10 @@ func New(ctx context.Context, c Config) (*Bank, error) {
 
 func (b *Bank) open(ctx context.Context) error {
 	var err error
-	dsn := "file:" + (&url.URL{Path: b.c.Store}).EscapedPath()
 	if b.c.Store == "" {
-		dsn = "file::memory:"
+		return errors.New("bank: the ledger needs a file")
 	}
-	if b.db, err = sql.Open("sqlite", dsn); err != nil {
+	if b.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: b.c.Store}).EscapedPath()); err != nil {
 		return fmt.Errorf("bank: store: %w", err)
 	}
 	if b.ledger, err = sqlledger.Open(ctx, b.db); err != nil {
@@ -90,7 +86,7 @@ func (b *Bank) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.issuer, err = issuer.New(issuer.Config{Cards: cards, Now: b.c.Now}); err != nil {
+	if b.issuer, err = issuer.New(issuer.Config{Cards: cards, CountersInAnyOrder: true, Now: b.c.Now}); err != nil {
 		return err
 	}
 	if b.registry, err = host.NewRegistry(host.RegistryConfig{Ledger: b.ledger, Key: b.c.Keys.Registry, Now: b.c.Now}); err != nil {

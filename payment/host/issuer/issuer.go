@@ -65,6 +65,10 @@ type Config struct {
 	PINTries int
 	// BlockCards sends the script APPLICATION BLOCK to cards that are blocked.
 	BlockCards bool
+	// CountersInAnyOrder takes each transaction counter once, in whatever
+	// order: for software cards that are made anew and begin anywhere. A card
+	// of plastic counts upwards, and a counter far behind is a copy's.
+	CountersInAnyOrder bool
 	// Rand is the source of authorisation codes; nil means crypto/rand.
 	Rand io.Reader
 	// Now is the clock; nil means time.Now.
@@ -174,7 +178,11 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		d.Code, d.Reason = CodeFormat, err.Error()
 		return d, nil
 	}
-	if state.ATC.Use(uint64(f.card.ATC)) {
+	unused, err := i.unused(tx, &state, f.card.ATC)
+	if err != nil {
+		return Decision{}, err
+	}
+	if unused {
 		d.Code, d.Reason = i.decide(k, &state, f, r)
 	} else {
 		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
@@ -196,6 +204,24 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		return Decision{}, err
 	}
 	return d, nil
+}
+
+// unused reports whether a transaction counter is new, and marks it.
+func (i *Issuer) unused(tx ledger.Tx, state *ledger.Card, atc uint16) (bool, error) {
+	if !i.c.CountersInAnyOrder {
+		return state.ATC.Use(uint64(atc)), nil
+	}
+	// One window holds 64 counters side by side: a record for each 64.
+	ref := fmt.Sprintf("%s/atc/%03X", state.Ref, atc/64)
+	block, err := tx.Card(ref)
+	if errors.Is(err, ledger.ErrNotFound) {
+		block, err = ledger.Card{Ref: ref}, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	unused := block.ATC.Use(uint64(atc))
+	return unused, tx.PutCard(block)
 }
 
 // state reads what is known of a card. A card that is seen for the first time

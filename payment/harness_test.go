@@ -1,0 +1,353 @@
+package payment_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"database/sql"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // the ledger's driver
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/channel/attest"
+	"github.com/payunit/payunit/channel/noise"
+	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/enrol"
+	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/host/issuer"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/host/ledger/sqlledger"
+	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/pinpad/softpad"
+	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/scripted"
+	"github.com/payunit/payunit/trusted/vault"
+)
+
+const (
+	testMerchant = "TESTMERCHANT001"
+	cardBalance  = 1_000_000
+)
+
+// serverKey is the world's channel key.
+type serverKey struct{ k *ecdh.PrivateKey }
+
+func (s serverKey) PublicKey(context.Context) ([]byte, error) { return s.k.PublicKey().Bytes(), nil }
+
+func (s serverKey) ECDH(_ context.Context, peer []byte) ([]byte, error) {
+	p, err := ecdh.X25519().NewPublicKey(peer)
+	if err != nil {
+		return nil, err
+	}
+	return s.k.ECDH(p)
+}
+
+// world is a payment server, and the way to it.
+type world struct {
+	t        testing.TB
+	ledger   *sqlledger.Ledger
+	registry *host.Registry
+	server   *host.Server
+	serving  sync.WaitGroup
+	ctx      context.Context
+
+	mu        sync.Mutex
+	intercept func(host.Point) error
+	events    []string
+}
+
+func key(fill byte, n int) secret.Bytes { return secret.NewBytes(bytes.Repeat([]byte{fill}, n)) }
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w := &world{t: t, ctx: ctx}
+	if w.ledger, err = sqlledger.OpenVolatile(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	var cards bytes.Buffer
+	if err := simcard.WriteCards(&cards, testkeys.PKI(), simcard.AllProfiles(), cardBalance, "EUR"); err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := issuer.ParseCards(&cards)
+	if err != nil {
+		t.Fatal(err)
+	}
+	iss, err := issuer.New(issuer.Config{Cards: parsed, CountersInAnyOrder: true, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.registry, err = host.NewRegistry(host.RegistryConfig{Ledger: w.ledger, Key: key(0xA1, 32), Now: now}); err != nil {
+		t.Fatal(err)
+	}
+	priv, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{0xA2}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := noise.NewServer(noise.ServerConfig{
+		Static: serverKey{priv}, Verifier: attest.SoftwareVerifier{}, Authorize: w.registry.Authorize, Activations: w.registry.ActivationKey,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server, err = host.New(host.Config{
+		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Issuer: iss, ServerKey: priv.PublicKey().Bytes(), Now: now,
+		Keys: host.Keys{
+			PIN: host.Base{ID: [4]byte{1}, Key: key(0xB1, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: key(0xB2, 16)},
+			PINTDES: host.Base{ID: [4]byte{3}, Key: tdesKey(0xB3)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdesKey(0xB4)},
+		},
+		Observe: func(e host.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, fmt.Sprintf("%+v", e))
+		},
+		Intercept: func(p host.Point) error {
+			w.mu.Lock()
+			f := w.intercept
+			w.mu.Unlock()
+			if f == nil {
+				return nil
+			}
+			return f(p)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		w.serving.Wait()
+		iss.Close()
+		if err := w.ledger.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func tdesKey(seed byte) secret.Bytes {
+	b := make([]byte, 16)
+	for i := range b {
+		b[i] = seed + byte(i)*3
+	}
+	return secret.NewBytes(b)
+}
+
+// now is the clock of everything but the channel's own limits.
+func now() time.Time { return time.Date(2026, 11, 24, 10, 11, 12, 0, time.UTC) }
+
+// Open implements trusted.Link: an honest app.
+func (w *world) Open(context.Context) (io.ReadWriteCloser, error) {
+	near, far := net.Pipe()
+	w.serving.Go(func() { _ = w.server.ServeConn(w.ctx, far) })
+	return near, nil
+}
+
+func (w *world) order(id string, minor int64) {
+	w.t.Helper()
+	if err := w.server.CreateOrder(w.ctx, host.Order{ID: id, Type: trade.Sale, Amount: euros(w.t, minor), Merchant: testMerchant}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) state(id string) trade.State {
+	w.t.Helper()
+	s, err := w.server.OrderState(w.ctx, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// audit fails the test when the ledger does not hold, and returns its report.
+func (w *world) audit() ledger.Report {
+	w.t.Helper()
+	r, err := ledger.Audit(w.ctx, w.ledger)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range r.Problems {
+		w.t.Errorf("ledger: %s", p)
+	}
+	return r
+}
+
+func euros(t testing.TB, minor int64) money.Amount {
+	t.Helper()
+	c, err := money.ByCode("EUR")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return money.New(minor, c)
+}
+
+// rigConfig is how a unit differs from the plain one.
+type rigConfig struct {
+	profile, faults string
+	script          scripted.Script
+	pinFormat       uint8
+	link            trusted.Link
+	storage         func(*vault.Vault) payment.Storage
+	reader          func(cardreader.Reader) cardreader.Reader
+	ui              trusted.UI
+	limits          payment.Limits
+	dir             string
+	now             func() time.Time
+}
+
+// rig is an enrolled unit, and what it told.
+type rig struct {
+	unit   *payment.Unit
+	vault  *vault.Vault
+	holder *scripted.Cardholder
+	dir    string
+	events []payment.Event
+}
+
+func plain() rigConfig {
+	return rigConfig{profile: "default", script: scripted.Script{PIN: secret.CopyBytes([]byte(simcard.TestPIN))}, pinFormat: 4}
+}
+
+func (w *world) enrolment(v *vault.Vault, link trusted.Link) enrol.Config {
+	return enrol.Config{Storage: v, Keys: v, Link: link, Attester: attest.Software{Keys: v}, DeviceClass: "test"}
+}
+
+// rig enrols a unit, or opens the one in c.dir.
+func (w *world) rig(c rigConfig) *rig {
+	w.t.Helper()
+	if c.dir == "" {
+		c.dir = w.t.TempDir()
+	}
+	v, err := vault.Open(w.ctx, c.dir, vault.Config{Key: vault.FixedKey(key(0xC1, 32))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = v.Close() })
+	if _, err := enrol.Open(w.ctx, w.enrolment(v, w)); err != nil {
+		a, err := w.registry.CreateActivation(w.ctx, host.Merchant{ID: testMerchant, Name: "Test Merchant"})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		code, err := a.Code()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := enrol.Enrol(w.ctx, w.enrolment(v, w), code, c.pinFormat); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return w.open(c, v)
+}
+
+// open composes the unit of an enrolled vault.
+func (w *world) open(c rigConfig, v *vault.Vault) *rig {
+	w.t.Helper()
+	if c.link == nil {
+		c.link = w
+	}
+	device, err := enrol.Open(w.ctx, w.enrolment(v, c.link))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := &rig{vault: v, dir: c.dir, holder: scripted.New(c.script)}
+	pad, err := softpad.New(softpad.Config{Panel: r.holder, Keys: device.PINKeys()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pc := payment.Config{
+		Device: device, Reader: w.reader(c), UI: r.holder, Pad: pad, Storage: v, CAKeys: w.caKeys(), Terminal: w.terminal(),
+		Limits: c.limits, Observe: func(e payment.Event) { r.events = append(r.events, e) }, Now: c.now,
+	}
+	if c.now == nil {
+		pc.Now = now
+	}
+	if c.storage != nil {
+		pc.Storage = c.storage(v)
+	}
+	if c.ui != nil {
+		pc.UI = c.ui
+	}
+	if c.reader != nil {
+		pc.Reader = c.reader(pc.Reader)
+	}
+	if r.unit, err = payment.New(pc); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) reader(c rigConfig) cardreader.Reader {
+	w.t.Helper()
+	p, err := simcard.LookupProfile(c.profile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	f, err := simcard.ParseFaults(c.faults)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	card, err := simcard.New(p, simcard.Options{PKI: testkeys.PKI(), Faults: f})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return card.Reader("test")
+}
+
+func (w *world) caKeys() *oda.Store {
+	w.t.Helper()
+	var b bytes.Buffer
+	if err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles()); err != nil {
+		w.t.Fatal(err)
+	}
+	s, err := oda.ParseCAPK(&b)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) terminal() emv.Terminal {
+	w.t.Helper()
+	f, err := os.Open(filepath.Join("..", "examples", "pay", "terminal.json"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer f.Close()
+	term, err := emv.ParseTerminal(f)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return term
+}
+
+// final returns the events that end a payment.
+func (r *rig) final() []payment.Event {
+	var out []payment.Event
+	for _, e := range r.events {
+		if e.Final {
+			out = append(out, e)
+		}
+	}
+	return out
+}
