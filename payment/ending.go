@@ -49,7 +49,7 @@ func (p *run) result(end Outcome, o emv.Outcome) Result {
 		TVR: r.TVR, TSI: r.TSI,
 	}
 	if end != Approved && len(p.res.Reasons) > 0 {
-		d.Reason = p.res.Reasons[len(p.res.Reasons)-1]
+		d.Reason = p.res.Reasons[0]
 	}
 	if end == Unknown {
 		d.Outcome = "OUTCOME UNKNOWN: DO NOT PAY AGAIN"
@@ -70,8 +70,8 @@ func (p *run) announce(ctx context.Context, r Result) Result {
 		p.notify(ctx, trusted.MessageApproved)
 	case Declined:
 		reason := ""
-		if len(r.Reasons) > 0 {
-			reason = r.Reasons[len(r.Reasons)-1]
+		if len(p.res.Reasons) > 0 {
+			reason = p.res.Reasons[0]
 		}
 		p.notifyWith(ctx, trusted.MessageDeclined, map[string]string{"reason": reason})
 	case Cancelled:
