@@ -112,7 +112,7 @@ func (c *plain) answer(cmd apdu.Command) []byte {
 	switch cmd.INS {
 	case apdu.INSSelect:
 		if string(cmd.Data) == "1PAY.SYS.DDF01" && c.pse != nil {
-			return done("6F1A840E315041592E5359532E4444463031A5088801015F2D02656E")
+			return done("6F1E840E315041592E5359532E4444463031A50C8801015F2D02656E9F110101")
 		}
 		name := fmt.Sprintf("%X", cmd.Data)
 		if cmd.P2 == 0x02 {

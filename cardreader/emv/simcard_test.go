@@ -4,18 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/aes"
-	"fmt"
 	"os"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
-	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
@@ -148,48 +144,4 @@ func kernel(t testing.TB, h *holder, alter func(*emv.Config)) *emv.Kernel {
 		t.Fatal(err)
 	}
 	return k
-}
-
-// TestProfiles runs each software card up to its first GENERATE AC.
-func TestProfiles(t *testing.T) {
-	type result struct {
-		Decision, ODA, TVR, CVM, Cryptogram string
-		Asked                               []emv.PINMethod
-		Err                                 string
-	}
-	online := result{"online", "DDA ok", "0000048000", "420300", "ARQC", []emv.PINMethod{emv.OnlinePIN}, ""}
-	with := func(alter func(*result)) result {
-		r := online
-		alter(&r)
-		return r
-	}
-	for name, want := range map[string]result{
-		"default": with(func(r *result) { r.CVM = "020300" }),
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := &holder{pin: simcard.TestPIN, entry: emv.PINEntered}
-			s, err := kernel(t, h, nil).Start(t.Context(), connect(t, name, ""), emv.Transaction{Amount: euros(t, 1234), Counter: 1})
-			var got result
-			if err != nil {
-				got.Err = err.Error()
-			} else {
-				o := s.Outcome()
-				got = result{o.Decision.String(), o.ODA.String(), o.TVR.String(), o.CVMResults.String(), o.CryptogramType.String(), h.asked, ""}
-			}
-			if d := cmp.Diff(want, got); d != "" {
-				t.Error(d)
-			}
-		})
-	}
-	for _, p := range simcard.Profiles() {
-		h := &holder{pin: simcard.TestPIN, entry: emv.PINEntered}
-		s, err := kernel(t, h, nil).Start(t.Context(), connect(t, p.Name, ""), emv.Transaction{Amount: euros(t, 1234), Counter: 1})
-		if err != nil {
-			fmt.Println(p.Name, err)
-			continue
-		}
-		o := s.Outcome()
-		fmt.Println(p.Name, o.Decision, o.ODA, o.TVR, o.TSI, o.CVMResults, o.CryptogramType, h.asked, o.Reasons)
-		_ = tags.TVR
-	}
 }

@@ -1,0 +1,279 @@
+package emv_test
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/payunit/payunit/cardreader/apdu"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/tlv"
+)
+
+const otherAID = "A0000000041010"
+
+// entry is a directory record's application template.
+func entry(aid, label string, more string) []byte {
+	b := tlv.Append(nil, tags.AID, bin(aid))
+	b = tlv.Append(b, tags.ApplicationLabel, []byte(label))
+	return tlv.Append(nil, tags.ApplicationTemplate, append(b, bin(more)...))
+}
+
+func record(entries ...[]byte) string {
+	var b []byte
+	for _, e := range entries {
+		b = append(b, e...)
+	}
+	return hex.EncodeToString(tlv.Append(nil, tags.RecordTemplate, b))
+}
+
+// chooser keeps the list that it is shown.
+type chooser struct {
+	pick int
+	err  error
+	list []emv.Candidate
+}
+
+func (c *chooser) Choose(_ context.Context, list []emv.Candidate) (int, error) {
+	c.list = append([]emv.Candidate(nil), list...)
+	return c.pick, c.err
+}
+
+// TestSelection compares the commands up to GET PROCESSING OPTIONS, and the
+// application that was used.
+func TestSelection(t *testing.T) {
+	two := func(b *bench) {
+		b.term.Applications = append(b.term.Applications, b.term.Applications[0])
+		b.term.Applications[1].AID = bin(otherAID)
+	}
+	long1, long2 := testAID+"01", testAID+"02"
+	const dir = "1PAY.SYS.DDF01"
+	type result struct {
+		Commands []string
+		Name     string
+		Shown    []string
+		Err      error
+	}
+	for name, c := range map[string]struct {
+		setup func(*bench)
+		pick  int
+		err   error
+		want  result
+	}{
+		"list of AIDs": {
+			want: result{Commands: []string{dir, testAID, testAID, "GPO"}, Name: "TEST"},
+		},
+		"card blocked": {
+			setup: func(b *bench) { b.card.select_ = map[string]string{"315041592E5359532E4444463031": "6A81"} },
+			want:  result{Commands: []string{dir}, Err: emv.ErrCardBlocked},
+		},
+		"card blocked, no directory": {
+			setup: func(b *bench) { b.card.select_ = map[string]string{testAID: "6A81"} },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrCardBlocked},
+		},
+		"nothing in common": {
+			setup: func(b *bench) { b.card.select_ = nil },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"application blocked": {
+			setup: func(b *bench) { b.card.select_ = map[string]string{testAID: "6283"} },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"directory": {
+			setup: func(b *bench) { b.card.pse = []string{record(entry(testAID, "FROM DIR", ""))} },
+			want:  result{Commands: []string{dir, "record 1", "record 2", testAID, "GPO"}, Name: "TEST"},
+		},
+		"directory with two applications in a record, both of the terminal": {
+			setup: func(b *bench) {
+				two(b)
+				b.card.pse = []string{record(entry(otherAID, "TWO", "870102"), entry(testAID, "ONE", "870101"))}
+			},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID, "GPO"}, Name: "TEST", Shown: []string{"ONE", "TWO"}},
+		},
+		"second record": {
+			setup: func(b *bench) {
+				b.card.pse = []string{record(entry("A0000000999999", "ALIEN", "")), record(entry(testAID, "ONE", ""))}
+			},
+			want: result{Commands: []string{dir, "record 1", "record 2", "record 3", testAID, "GPO"}, Name: "TEST"},
+		},
+		"directory without anything for the terminal": {
+			setup: func(b *bench) { b.card.pse = []string{record(entry("A0000000999999", "ALIEN", ""))} },
+			want:  result{Commands: []string{dir, "record 1", "record 2", testAID, testAID, "GPO"}, Name: "TEST"},
+		},
+		"empty directory": {
+			setup: func(b *bench) { b.card.pse = []string{} },
+			want:  result{Commands: []string{dir, "record 1", testAID, testAID, "GPO"}, Name: "TEST"},
+		},
+		"malformed directory": {
+			setup: func(b *bench) { b.card.pse = []string{record(entry(testAID, "ONE", "")), "7004610250FF"} },
+			want:  result{Commands: []string{dir, "record 1", "record 2", testAID, testAID, "GPO"}, Name: "TEST"},
+		},
+		"what is no application is passed over": {
+			setup: func(b *bench) {
+				b.card.pse = []string{record(bin("7300"), bin("6108 9D05A000000003 00"), entry(testAID, "ONE", ""))}
+			},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID, "GPO"}, Name: "TEST"},
+		},
+		"partial names": {
+			setup: func(b *bench) {
+				b.card.select_ = map[string]string{
+					testAID: fci(long1, "870102"), testAID + "+": fci(long2, "870101"),
+					long1: fci(long1, ""), long2: fci(long2, ""),
+				}
+			},
+			want: result{Commands: []string{dir, testAID, testAID + "+", testAID + "+", long2, "GPO"}, Name: "TEST", Shown: []string{"TEST", "TEST"}},
+		},
+		"partial names not wanted": {
+			setup: func(b *bench) {
+				b.app().Partial = false
+				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": "6A82"}
+			},
+			want: result{Commands: []string{dir, testAID, testAID + "+"}, Err: emv.ErrNoApplication},
+		},
+		"a longer name, then the exact one": {
+			setup: func(b *bench) {
+				b.app().Partial = false
+				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": fci(testAID, "")}
+			},
+			// The final SELECT gets the longer name again, which was not chosen.
+			want: result{Commands: []string{dir, testAID, testAID + "+", testAID}, Err: emv.ErrNoApplication},
+		},
+		"a card that knows no next": {
+			setup: func(b *bench) {
+				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": fci(long1, ""), long1: fci(long1, "")}
+			},
+			want: result{Commands: []string{dir, testAID, testAID + "+", long1, "GPO"}, Name: "TEST"},
+		},
+		"one application that asks to be confirmed": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "870181") },
+			want:  result{Commands: []string{dir, testAID, testAID, "GPO"}, Name: "TEST", Shown: []string{"TEST"}},
+		},
+		"not confirmed": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "870181") },
+			err:   emv.ErrCancelled,
+			want:  result{Commands: []string{dir, testAID}, Shown: []string{"TEST"}, Err: emv.ErrCancelled},
+		},
+		"the cardholder takes the second": {
+			setup: func(b *bench) {
+				two(b)
+				b.card.select_[otherAID] = fci(otherAID, "9F1101019F1204"+hex.EncodeToString([]byte("Oth\xE9")))
+			},
+			pick: 1,
+			want: result{Commands: []string{dir, testAID, otherAID, otherAID, "GPO"}, Name: "Othé", Shown: []string{"TEST", "Othé"}},
+		},
+		"GPO refused: the other application": {
+			setup: func(b *bench) {
+				two(b)
+				b.card.select_[otherAID] = fci(otherAID, "")
+				b.card.transport = func(n int, c apdu.Command) error {
+					b.card.gpo = ""
+					if c.INS == apdu.INSGetProcessingOptions && len(b.card.sent(c.INS)) == 1 {
+						b.card.gpo = "6985"
+					}
+					return nil
+				}
+			},
+			want: result{Commands: []string{dir, testAID, otherAID, testAID, "GPO", otherAID, "GPO"}, Name: "TEST", Shown: []string{"TEST", "TEST"}},
+		},
+		"GPO refused: none left": {
+			setup: func(b *bench) { b.card.gpo = "6985" },
+			want:  result{Commands: []string{dir, testAID, testAID, "GPO"}, Err: emv.ErrNoApplication},
+		},
+		"FCI without its name drops its application": {
+			setup: func(b *bench) {
+				two(b)
+				b.card.pse = []string{record(entry(testAID, "ONE", "870101"), entry(otherAID, "TWO", "870102"))}
+				b.card.select_ = map[string]string{testAID: "6F09A50750055445535431", otherAID: fci(otherAID, "")}
+			},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID, otherAID, "GPO"}, Name: "TEST", Shown: []string{"ONE", "TWO"}},
+		},
+		"another name than the one selected": {
+			setup: func(b *bench) {
+				b.card.pse = []string{record(entry(testAID, "ONE", ""))}
+				b.card.select_[testAID] = fci(otherAID, "")
+			},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID}, Err: emv.ErrNoApplication},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			if c.setup != nil {
+				c.setup(b)
+			}
+			ch := &chooser{pick: c.pick, err: c.err}
+			b.alter = func(k *emv.Config) { k.Chooser = ch }
+			s, err := b.start()
+			var got result
+			if err == nil {
+				got.Name = s.Outcome().Name()
+				s.Close()
+			}
+			for _, known := range []error{emv.ErrCardBlocked, emv.ErrNoApplication, emv.ErrCancelled} {
+				if errors.Is(err, known) {
+					got.Err, err = known, nil
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range ch.list {
+				got.Shown = append(got.Shown, x.Name())
+			}
+			for _, x := range b.card.log {
+				switch {
+				case x.INS == apdu.INSSelect && string(x.Data) == dir:
+					got.Commands = append(got.Commands, dir)
+				case x.INS == apdu.INSSelect:
+					got.Commands = append(got.Commands, fmt.Sprintf("%X", x.Data)+map[byte]string{2: "+"}[x.P2])
+				case x.INS == apdu.INSGetProcessingOptions:
+					got.Commands = append(got.Commands, "GPO")
+				case x.INS == apdu.INSReadRecord && x.P2>>3 == 1:
+					got.Commands = append(got.Commands, fmt.Sprintf("record %d", x.P1))
+				}
+			}
+			if d := cmp.Diff(c.want, got, cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) || errors.Is(b, a) })); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestCandidate checks what the cardholder is shown of one.
+func TestCandidate(t *testing.T) {
+	b := newBench(t)
+	b.card.pse = []string{record(entry(testAID, "LABEL\x1b[2J", "9F1204"+"C4E9FF41"+"870183"))}
+	ch := &chooser{}
+	b.alter = func(k *emv.Config) { k.Chooser = ch }
+	b.must()
+	want := []emv.Candidate{{AID: bin(testAID), Label: "LABEL[2J", PreferredName: "ÄéÿA", CodeTable: 1, Priority: 3, Confirm: true, Languages: []string{"en"}}}
+	if d := cmp.Diff(want, ch.list); d != "" {
+		t.Error(d)
+	}
+	// A terminal without the code table shows the label.
+	b = newBench(t)
+	b.term.Additional[4] = 0
+	b.card.pse = []string{record(entry(testAID, "LABEL", "9F1204"+"C4E9FF41"+"870183"))}
+	b.alter = func(k *emv.Config) { k.Chooser = ch }
+	b.must()
+	if got := ch.list[0]; got.Name() != "LABEL" || got.PreferredName != "" {
+		t.Errorf("shows %q", got.Name())
+	}
+}
+
+// TestDirectoryWithoutEnd: a card that has a record for every number is read to
+// the last number and no further.
+func TestDirectoryWithoutEnd(t *testing.T) {
+	b := newBench(t)
+	for range 300 {
+		b.card.pse = append(b.card.pse, record(entry(testAID, "ONE", "")))
+	}
+	b.must()
+	if n := len(b.card.sent(apdu.INSReadRecord)); n > 257 {
+		t.Errorf("%d records read", n)
+	}
+}
