@@ -252,10 +252,17 @@ func (c *Client) write(ctx context.Context, conn *conn, frame []byte) (int, erro
 	}
 	// A peer that stops reading blocks a write for good; the end of ctx
 	// releases it.
-	release := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })
+	released := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(released)
+		_ = conn.SetWriteDeadline(time.Unix(1, 0))
+	})
 	n, err := conn.Write(frame)
-	if !release() && err == nil {
-		err = ctx.Err()
+	if !release() {
+		// The frame may have left whole just before: then the connection is
+		// good for others, without the deadline.
+		<-released
+		_ = conn.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
 		c.lose(conn, err)

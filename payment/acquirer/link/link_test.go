@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/payunit/payunit/payment/acquirer"
@@ -163,37 +164,51 @@ func TestLate(t *testing.T) {
 
 // TestTimeout ends an exchange by the client's own limit.
 func TestTimeout(t *testing.T) {
-	c, hosts := setUp(t, Config{Timeout: time.Millisecond})
-	a := start(c, t.Context(), echo("TERM0001", "000001"))
-	h := <-hosts
-	go func() { _, _ = io.Copy(io.Discard, h) }()
-	if r := <-a; !errors.Is(r.err, context.DeadlineExceeded) {
-		t.Error(r.err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, hosts := setUp(t, Config{Timeout: time.Second})
+		a := start(c, t.Context(), echo("TERM0001", "000001"))
+		h := <-hosts
+		h.read()
+		began := time.Now()
+		if r := <-a; !errors.Is(r.err, ErrNoAnswer) || !errors.Is(r.err, context.DeadlineExceeded) {
+			t.Error(r.err)
+		}
+		if d := time.Since(began); d != time.Second {
+			t.Errorf("after %v", d)
+		}
+	})
 }
 
 // TestDeafPeer: a peer that does not read holds nobody beyond their context.
 func TestDeafPeer(t *testing.T) {
-	c, hosts := setUp(t, Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	a := start(c, ctx, echo("TERM0001", "000001"))
-	h := <-hosts
-	cancel()
-	if r := <-a; !errors.Is(r.err, ErrNotSent) || !errors.Is(r.err, context.Canceled) {
-		t.Errorf("nothing was read, and %v", r.err)
-	}
-	// A part was read: it may have been carried out.
-	ctx, cancel = context.WithCancel(t.Context())
-	defer h.Close()
-	b := start(c, ctx, echo("TERM0001", "000002"))
-	h = <-hosts
-	if _, err := io.ReadFull(h, make([]byte, 20)); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if r := <-b; !errors.Is(r.err, ErrNoAnswer) {
-		t.Errorf("a part was read, and %v", r.err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, hosts := setUp(t, Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		a := start(c, ctx, echo("TERM0001", "000001"))
+		<-hosts
+		synctest.Wait() // until the write blocks
+		// A second one waits for the first to be written.
+		b := start(c, ctx, echo("TERM0001", "000002"))
+		synctest.Wait()
+		cancel()
+		for _, done := range []chan outcome{a, b} {
+			if r := <-done; !errors.Is(r.err, ErrNotSent) || !errors.Is(r.err, context.Canceled) {
+				t.Errorf("nothing was read, and %v", r.err)
+			}
+		}
+		// A part was read: it may have been carried out.
+		ctx, cancel = context.WithCancel(t.Context())
+		d := start(c, ctx, echo("TERM0001", "000003"))
+		h := <-hosts
+		if _, err := io.ReadFull(h, make([]byte, 20)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		cancel()
+		if r := <-d; !errors.Is(r.err, ErrNoAnswer) {
+			t.Errorf("a part was read, and %v", r.err)
+		}
+	})
 }
 
 // TestReconnect loses the connection and fails to get another one at first.
@@ -301,30 +316,36 @@ func TestGarbage(t *testing.T) {
 
 // TestKeep echoes twice and gives the connection up when no answer comes.
 func TestKeep(t *testing.T) {
-	c, hosts := setUp(t, Config{Timeout: 50 * time.Millisecond, Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	n := 0
-	go func() {
-		done <- c.Keep(ctx, time.Minute, func() (*acquirer.Message, error) {
-			n++
-			return echo("TERM0001", fmt.Sprintf("%06d", n)), nil
-		})
-	}()
-	h := <-hosts
-	h.answer(h.read())
-	h.answer(h.read())
-	h.read()
-	if _, err := h.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the connection is still there: %v", err)
-	}
-	h = <-hosts
-	h.answer(h.read())
-	cancel()
-	go func() { _, _ = io.Copy(io.Discard, h) }()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, hosts := setUp(t, Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		n := 0
+		began := time.Now()
+		go func() {
+			done <- c.Keep(ctx, time.Minute, func() (*acquirer.Message, error) {
+				n++
+				return echo("TERM0001", fmt.Sprintf("%06d", n)), nil
+			})
+		}()
+		h := <-hosts
+		h.answer(h.read())
+		h.answer(h.read())
+		h.read()
+		if d := time.Since(began); d != 3*time.Minute {
+			t.Errorf("third echo after %v", d)
+		}
+		if _, err := h.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the connection is still there: %v", err)
+		}
+		h = <-hosts
+		h.answer(h.read())
+		synctest.Wait()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 }
 
 // sealer authenticates messages with a key of its own.
@@ -356,8 +377,7 @@ func TestServe(t *testing.T) {
 	}
 	defer l.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	var mu sync.Mutex
-	var seen []string
+	seen := make(chan string, 8)
 	h := &Host{
 		Framing: Framing{HasTPDU: true}, Seal: sealer("key").seal, Open: sealer("key").open,
 		Handle: func(_ context.Context, m *acquirer.Message) *acquirer.Message {
@@ -368,9 +388,7 @@ func TestServe(t *testing.T) {
 			return r
 		},
 		Observe: func(s string, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, s)
+			seen <- s
 			if !errors.Is(err, acquirer.ErrMAC) {
 				t.Error(err)
 			}
@@ -400,15 +418,36 @@ func TestServe(t *testing.T) {
 			t.Errorf("%d: %v", i, r.err)
 		}
 	}
-	stranger, _ := setUp(t, Config{Dial: dial, Timeout: 100 * time.Millisecond, Framing: Framing{HasTPDU: true}, TPDU: TPDU{0x60}, Seal: sealer("other").seal, Open: sealer("other").open})
-	if r := <-start(stranger, t.Context(), echo("TERM0001", "000001")); !errors.Is(r.err, ErrNoAnswer) {
+	stranger, _ := setUp(t, Config{Dial: dial, Framing: Framing{HasTPDU: true}, TPDU: TPDU{0x60}, Seal: sealer("other").seal, Open: sealer("other").open})
+	sctx, give := context.WithCancel(ctx)
+	refused := start(stranger, sctx, echo("TERM0001", "000001"))
+	if s := <-seen; s != "unreadable request" {
+		t.Errorf("observed %q", s)
+	}
+	give()
+	if r := <-refused; !errors.Is(r.err, ErrNoAnswer) {
 		t.Error(r.err)
 	}
-	mu.Lock()
-	if fmt.Sprint(seen) != "[unreadable request]" {
-		t.Errorf("observed %v", seen)
+	// The answer's TPDU goes back where the request's came from.
+	raw, err := dial(ctx)
+	if err != nil {
+		t.Fatal(err)
 	}
-	mu.Unlock()
+	defer raw.Close()
+	b, err := sealer("key").seal(echo("TERM0001", "000099"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := h.Framing.Append(nil, TPDU{0x60, 0x00, 0x22, 0x00, 0x01}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	if tpdu, _, err := h.Framing.Read(raw); err != nil || tpdu != (TPDU{0x60, 0x00, 0x01, 0x00, 0x22}) {
+		t.Errorf("TPDU %X, %v", tpdu, err)
+	}
 	cancel()
 	_ = l.Close()
 	wg.Wait()
