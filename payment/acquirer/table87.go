@@ -127,14 +127,8 @@ func replace(list []Element, with ...Element) []Element {
 	return list
 }
 
-// payunit87 is what this project's own 1987 dialects change in the standard:
-//
-//	52  b ..16, LL     PIN block: 8 bytes, or the 16 of ISO 9564-1 format 4,
-//	                   for which the standard has no room
-//	53  b ..48, LL     as in 1993: one byte PIN block format, then the KSN
-//	                   of 10 or 12 bytes, if any
-//	62  ans ..64, LLL  the caller's order id
-//	63  b ..255, LLL   BER-TLV: C1 KSN of the MAC's key, C3 message reason code
+// payunit87 is the element list of this project's own 1987 dialects; ASCII87 says
+// what it changes in the standard.
 func payunit87() []Element {
 	return replace(standard87(),
 		Element{52, "PIN data", B, 2, 16, Inherit, MemberPINBlock},
@@ -146,7 +140,14 @@ func payunit87() []Element {
 
 // ASCII87 is the table of the default dialect, iso87-ascii: ISO 8583:1987 with
 // digits and lengths in ASCII, the bitmaps in hexadecimal, and bytes as they
-// are. See the package's field list for 52, 53, 62 and 63.
+// are. Four elements have this project's own form:
+//
+//	52  b ..16, LL     PIN block: 8 bytes, or the 16 of ISO 9564-1 format 4,
+//	                   for which the standard has no room
+//	53  b ..48, LL     as in 1993: one byte PIN block format, then the KSN
+//	                   of 10 or 12 bytes, if any
+//	62  ans ..64, LLL  the caller's order id
+//	63  b ..255, LLL   BER-TLV: C1 KSN of the MAC's key, C3 message reason code
 func ASCII87() Table {
 	return Table{
 		Name: "iso87-ascii", Text: "ISO 8583:1987, ASCII, hexadecimal bitmap, bytes as they are",
