@@ -25,13 +25,13 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
-	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/channel/relay"
 	"github.com/payunit/payunit/examples/internal/bank"
 	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/enrol"
 	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/softunit"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/pinpad/softpad"
 	"github.com/payunit/payunit/trusted"
@@ -42,6 +42,9 @@ import (
 
 //go:embed terminal.json
 var terminalFile []byte
+
+// serverState is the folder for -server without -state.
+const serverState = "pay-state"
 
 // balance is what the in-process bank's cards begin with, minor units.
 const balance = 10_000_000
@@ -63,8 +66,7 @@ type demonstration struct {
 	stop  context.CancelFunc
 	done  chan error
 	link  *appLink
-	vault *vault.Vault
-	unit  *payment.Unit
+	unit  *softunit.Unit
 	now   func() time.Time
 }
 
@@ -98,7 +100,7 @@ func compose(ctx context.Context, o options, s *screen, stdin *os.File, stdout i
 	if d.fault, err = findFault(o.fault); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{d.folder, d.startBank, d.openVault} {
+	for _, step := range []func(context.Context) error{d.folder, d.startBank} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.close(payment.Result{}, nil))
 		}
@@ -142,6 +144,10 @@ func (s *stream) Read(b []byte) (int, error) {
 }
 
 func (d *demonstration) folder(context.Context) error {
+	if d.o.state == "" && d.o.server != "" {
+		// What a bank elsewhere has booked must not be forgotten here.
+		d.o.state = serverState
+	}
 	if d.o.state != "" {
 		d.dir = d.o.state
 		return os.MkdirAll(d.dir, 0o700)
@@ -187,42 +193,6 @@ func (d *demonstration) startBank(ctx context.Context) error {
 	return nil
 }
 
-func (d *demonstration) openVault(ctx context.Context) error {
-	v, err := vault.Open(ctx, filepath.Join(d.dir, "unit"), vault.Config{Key: vault.InsecureKeyFile(), Rand: d.random("vault")})
-	d.vault = v
-	return err
-}
-
-// terminal is the enrolled device; a new one enrols first.
-func (d *demonstration) terminal(ctx context.Context) (*enrol.Terminal, error) {
-	c := enrol.Config{
-		Storage: d.vault, Keys: d.vault, Link: d.link, Attester: attest.Software{Keys: d.vault}, DeviceClass: "demonstration",
-		Rand: d.random("channel"), Now: d.now,
-	}
-	if d.o.serverKey != "" {
-		b, err := hex.DecodeString(d.o.serverKey)
-		if err != nil || len(b) != 32 {
-			return nil, errors.New("-server-key is not the hex of 32 bytes")
-		}
-		c.ServerKey = b
-	}
-	t, err := enrol.Open(ctx, c)
-	if !errors.Is(err, enrol.ErrNotEnrolled) {
-		return t, err
-	}
-	code, err := d.activation(ctx)
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	if t, err = enrol.Enrol(ctx, c, code, uint8(d.o.pinFormat)); err != nil {
-		return nil, err
-	}
-	tid, mid := t.Identity()
-	d.screen.line("enrol", fmt.Sprintf("new device enrolled under an activation code: terminal %s of merchant %s, DUKPT keys loaded as TR-31 blocks", tid, mid), time.Since(began))
-	return t, nil
-}
-
 func (d *demonstration) activation(ctx context.Context) (string, error) {
 	switch {
 	case d.o.activation != "":
@@ -242,36 +212,51 @@ func (d *demonstration) merchant() bank.Merchant {
 }
 
 func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.Writer) error {
-	t, err := d.terminal(ctx)
-	if err != nil {
+	c := softunit.Config{
+		Dir: filepath.Join(d.dir, "unit"), Key: vault.InsecureKeyFile(), Link: d.link, Limits: payment.Limits{Reply: d.o.replyTimeout},
+		Observe: d.screen.event, Rand: d.random("unit"), Now: d.now,
+	}
+	if d.o.pinFormat == 0 {
+		c.PINFormat = softunit.FormatTDES
+	}
+	if c.Limits.Reply == 0 && d.fault.name != "" {
+		c.Limits.Reply = faultTimeout
+	}
+	var err error
+	if d.o.serverKey != "" {
+		if c.ServerKey, err = hex.DecodeString(d.o.serverKey); err != nil || len(c.ServerKey) != 32 {
+			return errors.New("-server-key is not the hex of 32 bytes")
+		}
+	}
+	if c.Reader, err = d.reader(); err != nil {
 		return err
 	}
-	reader, err := d.reader()
-	if err != nil {
-		return err
-	}
-	keys, err := d.caKeys()
-	if err != nil {
+	if c.CAKeys, err = d.caKeys(); err != nil {
 		return err
 	}
 	data, err := d.terminalData()
 	if err != nil {
 		return err
 	}
-	ui, panel := d.cardholder(stdin, stdout)
-	pad, err := softpad.New(softpad.Config{Panel: panel, Keys: t.PINKeys(), Rand: d.random("pad")})
+	c.Terminal = &data
+	c.UI, c.Panel = d.cardholder(stdin, stdout)
+	began := time.Now()
+	if d.unit, err = softunit.Open(ctx, c); errors.Is(err, enrol.ErrNotEnrolled) {
+		if c.Activation, err = d.activation(ctx); err != nil {
+			return err
+		}
+		d.unit, err = softunit.Open(ctx, c)
+	}
 	if err != nil {
 		return err
 	}
-	limits := payment.Limits{Reply: d.o.replyTimeout}
-	if limits.Reply == 0 && d.fault.name != "" {
-		limits.Reply = faultTimeout
+	tid, mid := d.unit.Identity()
+	if d.unit.Enrolled() {
+		d.screen.line("enrol", fmt.Sprintf("new device enrolled under an activation code: terminal %s of merchant %s, DUKPT keys loaded as X9.143 key blocks", tid, mid), time.Since(began))
+	} else {
+		d.screen.line("unit", fmt.Sprintf("state opened: terminal %s of merchant %s", tid, mid), time.Since(began))
 	}
-	d.unit, err = payment.New(payment.Config{
-		Device: t, Reader: reader, UI: ui, Pad: pad, Storage: d.vault, CAKeys: keys, Terminal: data,
-		Limits: limits, Observe: d.screen.event, Rand: d.random("unit"), Now: d.now,
-	})
-	return err
+	return nil
 }
 
 func (d *demonstration) reader() (cardreader.Reader, error) {
@@ -391,8 +376,8 @@ func (d *demonstration) placeOrder(ctx context.Context, id string) error {
 // close ends the run. The folder of a payment whose outcome is unknown is kept.
 func (d *demonstration) close(r payment.Result, rep *payment.Report) error {
 	var err error
-	if d.vault != nil {
-		err = d.vault.Close()
+	if d.unit != nil {
+		err = d.unit.Close()
 	}
 	if d.stop != nil {
 		d.stop()

@@ -66,7 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.capk, "capk", "", "file with certification authority keys; empty takes the software cards' own")
 	f.StringVar(&o.terminal, "terminal", "", "file with the terminal's EMV data; empty takes the documented example")
 	f.StringVar(&o.trace, "trace", "", "file to record the card's traffic in, masked")
-	f.StringVar(&o.state, "state", "", "folder of the unit's sealed state and the card's; empty uses a new one and removes it")
+	f.StringVar(&o.state, "state", "", "folder of the unit's sealed state and the card's; empty uses pay-state with -server, else a new one that is removed")
 	f.Uint64Var(&o.seed, "seed", 0, "makes the unit's and the card's random numbers repeatable")
 	f.StringVar(&now, "now", "", "the unit's and the card's clock, RFC 3339; empty takes this machine's")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")

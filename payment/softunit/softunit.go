@@ -1,0 +1,169 @@
+// Package softunit composes a payment unit of the modules that need nothing but
+// Go: a sealed file store, software attestation, the channel, a software PIN
+// pad, and a text terminal as the trusted user interface unless another is
+// given. Its assurance level is software throughout; an app with better modules
+// composes payment.Config itself.
+package softunit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/channel/attest"
+	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/enrol"
+	"github.com/payunit/payunit/pinpad/softpad"
+	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/console"
+	"github.com/payunit/payunit/trusted/vault"
+)
+
+// Config says what a unit is made of.
+type Config struct {
+	// Dir is the folder of the sealed state. No default.
+	Dir string
+	// Key seals it. No default; vault.InsecureKeyFile seals against nobody
+	// who can read the folder.
+	Key vault.KeySource
+	// Link is the app's way to the server. No default.
+	Link trusted.Link
+	// Reader is where the card comes from. No default.
+	Reader cardreader.Reader
+	// TerminalFile and CAPKFile name the terminal's EMV data and the
+	// certification authorities' keys; Terminal and CAKeys, when set, stand in
+	// their place.
+	TerminalFile, CAPKFile string
+	Terminal               *emv.Terminal
+	CAKeys                 emv.CAKeys
+	// Activation enrols a device that is not enrolled yet.
+	Activation string
+	// PINFormat is chosen at enrolment; zero means 4, AES DUKPT.
+	PINFormat PINFormat
+	// ServerKey, when set, is the only server that enrolment accepts, 32
+	// bytes.
+	ServerKey []byte
+	// UI and Panel are the screen; nil takes a text terminal on stdin and
+	// stdout for both.
+	UI    trusted.UI
+	Panel softpad.Panel
+	// Limits, Observe, Rand and Now are as in payment.Config.
+	Limits  payment.Limits
+	Observe func(payment.Event)
+	Rand    io.Reader
+	Now     func() time.Time
+}
+
+// PINFormat is the PIN block format of the pad and with it the kind of DUKPT.
+type PINFormat uint8
+
+// The formats. The zero value is AES.
+const (
+	FormatAES  PINFormat = iota // ISO 9564-1 format 4 under AES DUKPT
+	FormatTDES                  // ISO 9564-1 format 0 under TDES DUKPT
+)
+
+func (f PINFormat) iso() uint8 {
+	if f == FormatTDES {
+		return 0
+	}
+	return 4
+}
+
+// Unit is a composed unit, which closes its storage.
+type Unit struct {
+	*payment.Unit
+	vault    *vault.Vault
+	enrolled bool
+	terminal *enrol.Terminal
+}
+
+// Open opens the state in Dir, or makes it, and composes the unit. A device that
+// is not enrolled enrols under Activation; without one the error is
+// enrol.ErrNotEnrolled.
+func Open(ctx context.Context, c Config) (*Unit, error) {
+	if c.Dir == "" {
+		return nil, errors.New("softunit: Dir is empty and has no default")
+	}
+	v, err := vault.Open(ctx, c.Dir, vault.Config{Key: c.Key, Rand: c.Rand})
+	if err != nil {
+		return nil, err
+	}
+	u := &Unit{vault: v}
+	if err := u.compose(ctx, c); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	return u, nil
+}
+
+func (u *Unit) compose(ctx context.Context, c Config) error {
+	device := enrol.Config{
+		Storage: u.vault, Keys: u.vault, Link: c.Link, Attester: attest.Software{Keys: u.vault}, DeviceClass: "software",
+		ServerKey: c.ServerKey, Rand: c.Rand,
+	}
+	t, err := enrol.Open(ctx, device)
+	if errors.Is(err, enrol.ErrNotEnrolled) && c.Activation != "" {
+		u.enrolled = true
+		t, err = enrol.Enrol(ctx, device, c.Activation, c.PINFormat.iso())
+	}
+	if err != nil {
+		return err
+	}
+	u.terminal = t
+	if c.UI == nil || c.Panel == nil {
+		text := console.New(console.Config{})
+		if c.UI == nil {
+			c.UI = text
+		}
+		if c.Panel == nil {
+			c.Panel = text
+		}
+	}
+	pad, err := softpad.New(softpad.Config{Panel: c.Panel, Keys: t.PINKeys(), Rand: c.Rand})
+	if err != nil {
+		return err
+	}
+	pc := payment.Config{
+		Device: t, Reader: c.Reader, UI: c.UI, Pad: pad, Storage: u.vault, CAKeys: c.CAKeys,
+		Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
+	}
+	if pc.CAKeys == nil {
+		if pc.CAKeys, err = read(c.CAPKFile, oda.ParseCAPK); err != nil {
+			return err
+		}
+	}
+	if c.Terminal == nil {
+		if pc.Terminal, err = read(c.TerminalFile, emv.ParseTerminal); err != nil {
+			return err
+		}
+	} else {
+		pc.Terminal = *c.Terminal
+	}
+	u.Unit, err = payment.New(pc)
+	return err
+}
+
+func read[T any](path string, parse func(io.Reader) (T, error)) (T, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("softunit: %w", err)
+	}
+	v, err := parse(f)
+	return v, errors.Join(err, f.Close())
+}
+
+// Enrolled reports whether the device was enrolled by this Open.
+func (u *Unit) Enrolled() bool { return u.enrolled }
+
+// Identity returns the terminal id and the merchant id.
+func (u *Unit) Identity() (terminalID, merchantID string) { return u.terminal.Identity() }
+
+// Close closes the storage. Nothing is pending that is not on disk.
+func (u *Unit) Close() error { return u.vault.Close() }
