@@ -2,6 +2,7 @@ package emv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/payunit/payunit/cardreader/apdu"
@@ -251,7 +252,10 @@ func (s *Session) offlinePIN(ctx context.Context, m tags.CVM, how PINMethod) (cv
 	}
 	for req.TriesLeft = tries; ; req.Attempt++ {
 		r, err := s.k.c.PIN.VerifyPIN(ctx, req)
-		if err != nil {
+		switch {
+		case errors.Is(err, apdu.ErrMalformed):
+			return cvmFailed, &CardError{Step: StepCVM, Reason: "VERIFY: no response APDU", Err: err}
+		case err != nil:
 			return cvmFailed, fmt.Errorf("emv: %s: %s: %w", StepCVM, req.Method, err)
 		}
 		if !s.entered(r) {

@@ -12,8 +12,13 @@ import (
 	"github.com/payunit/payunit/cardreader/tlv"
 )
 
+// maxRecords bounds what a card may make a terminal read. The standard has no
+// bound; cards have a dozen.
+const maxRecords = 255
+
 // readRecords reads what the AFL names (Book 3, 10.2).
 func (s *Session) readRecords(ctx context.Context) error {
+	total := 0
 	for i := 0; i < len(s.afl); i += 4 {
 		sfi, first, last, signed := s.afl[i]>>3, s.afl[i+1], s.afl[i+2], int(s.afl[i+3])
 		switch {
@@ -23,6 +28,9 @@ func (s *Session) readRecords(ctx context.Context) error {
 			return breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: records %d to %d", i/4+1, first, last))
 		case signed > int(last-first)+1:
 			return breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: %d records signed of %d", i/4+1, signed, last-first+1))
+		}
+		if total += int(last-first) + 1; total > maxRecords {
+			return breach(StepRead, tags.AFL, "more records than any card has")
 		}
 		for n := range int(last-first) + 1 {
 			if err := s.readRecord(ctx, sfi, first+byte(n), n < signed); err != nil {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
@@ -110,27 +109,6 @@ func euros(t testing.TB, minor int64) money.Amount {
 		t.Fatal(err)
 	}
 	return money.New(minor, c)
-}
-
-func connect(t testing.TB, profile, faults string) cardreader.Card {
-	t.Helper()
-	p, err := simcard.LookupProfile(profile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := simcard.ParseFaults(faults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc, err := simcard.New(p, simcard.Options{PKI: testkeys.PKI(), Rand: &stream{}, Faults: f})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := sc.Reader("sim").Connect(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func kernel(t testing.TB, h *holder, alter func(*emv.Config)) *emv.Kernel {

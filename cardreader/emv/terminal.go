@@ -2,12 +2,8 @@ package emv
 
 import (
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 
 	"github.com/payunit/payunit/cardreader/emv/tags"
@@ -55,139 +51,6 @@ type RandomSelection struct {
 	MaxTargetPercent int `json:"max_target_percent"`
 }
 
-type terminalFile struct {
-	Type             string            `json:"type"`
-	Capabilities     string            `json:"capabilities"`
-	Additional       string            `json:"additional_capabilities"`
-	Country          string            `json:"country"`
-	IFDSerial        string            `json:"ifd_serial"`
-	ID               string            `json:"terminal_id"`
-	MerchantID       string            `json:"merchant_id"`
-	MerchantCategory string            `json:"merchant_category"`
-	MerchantName     string            `json:"merchant_name"`
-	AcquirerID       string            `json:"acquirer_id"`
-	Applications     []applicationFile `json:"applications"`
-}
-
-type applicationFile struct {
-	AID         string          `json:"aid"`
-	Partial     bool            `json:"partial"`
-	Version     string          `json:"version"`
-	TACDenial   string          `json:"tac_denial"`
-	TACOnline   string          `json:"tac_online"`
-	TACDefault  string          `json:"tac_default"`
-	FloorLimit  uint64          `json:"floor_limit"`
-	Random      RandomSelection `json:"random_selection"`
-	DefaultDDOL string          `json:"default_ddol"`
-	DefaultTDOL string          `json:"default_tdol"`
-	RiskData    string          `json:"risk_data"`
-}
-
-const maxTerminalFile = 1 << 20
-
-// ParseTerminal reads a terminal file: JSON with hex for coded elements, as
-// testdata/terminal.json shows. Members that the format lacks are refused.
-// Errors wrap ErrConfig and name the place.
-func ParseTerminal(r io.Reader) (Terminal, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, maxTerminalFile+1))
-	if err != nil {
-		return Terminal{}, fmt.Errorf("%w: reading the terminal file: %w", ErrConfig, err)
-	}
-	if len(raw) > maxTerminalFile {
-		return Terminal{}, fmt.Errorf("%w: terminal file over %d bytes", ErrConfig, maxTerminalFile)
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	var f terminalFile
-	if err := d.Decode(&f); err != nil {
-		return Terminal{}, fmt.Errorf("%w: terminal file at byte %d: %w", ErrConfig, d.InputOffset(), err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Terminal{}, fmt.Errorf("%w: terminal file: bytes after the object at byte %d", ErrConfig, d.InputOffset())
-	}
-	t, err := f.terminal()
-	if err != nil {
-		return Terminal{}, fmt.Errorf("%w: terminal file: %w", ErrConfig, err)
-	}
-	return t, t.check()
-}
-
-func (f terminalFile) terminal() (Terminal, error) {
-	t := Terminal{
-		IFDSerial: f.IFDSerial, ID: f.ID, MerchantID: f.MerchantID, MerchantCategory: f.MerchantCategory,
-		MerchantName: f.MerchantName, AcquirerID: f.AcquirerID,
-	}
-	var kind [1]byte
-	for _, x := range []struct {
-		name, text string
-		into       []byte
-	}{
-		{"type", f.Type, kind[:]},
-		{"capabilities", f.Capabilities, t.Capabilities[:]},
-		{"additional_capabilities", f.Additional, t.Additional[:]},
-	} {
-		if err := hexInto(x.name, x.text, x.into); err != nil {
-			return t, err
-		}
-	}
-	t.Type = tags.TerminalTypeValue(kind[0])
-	country, err := strconv.ParseUint(f.Country, 10, 16)
-	if err != nil || len(f.Country) != 3 {
-		return t, fmt.Errorf("country %q is not three digits of ISO 3166", f.Country)
-	}
-	t.Country = uint16(country)
-	for i, a := range f.Applications {
-		app, err := a.application()
-		if err != nil {
-			return t, fmt.Errorf("application %d (%q): %w", i+1, a.AID, err)
-		}
-		t.Applications = append(t.Applications, app)
-	}
-	return t, nil
-}
-
-func (f applicationFile) application() (Application, error) {
-	a := Application{Partial: f.Partial, FloorLimit: f.FloorLimit, Random: f.Random}
-	for _, x := range []struct {
-		name, text string
-		into       []byte
-	}{
-		{"version", f.Version, a.Version[:]},
-		{"tac_denial", f.TACDenial, a.TACDenial[:]},
-		{"tac_online", f.TACOnline, a.TACOnline[:]},
-		{"tac_default", f.TACDefault, a.TACDefault[:]},
-	} {
-		if err := hexInto(x.name, x.text, x.into); err != nil {
-			return a, err
-		}
-	}
-	for _, x := range []struct {
-		name, text string
-		into       *[]byte
-	}{
-		{"aid", f.AID, &a.AID},
-		{"default_ddol", f.DefaultDDOL, &a.DefaultDDOL},
-		{"default_tdol", f.DefaultTDOL, &a.DefaultTDOL},
-		{"risk_data", f.RiskData, &a.RiskData},
-	} {
-		b, err := hex.DecodeString(x.text)
-		if err != nil {
-			return a, fmt.Errorf("%s is not hex", x.name)
-		}
-		*x.into = b
-	}
-	return a, nil
-}
-
-func hexInto(name, text string, into []byte) error {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(into) {
-		return fmt.Errorf("%s is not the hex of %d bytes", name, len(into))
-	}
-	copy(into, b)
-	return nil
-}
-
 // check refuses a terminal that can't work. Errors wrap ErrConfig.
 func (t *Terminal) check() error {
 	bad := func(format string, a ...any) error {
@@ -200,20 +63,27 @@ func (t *Terminal) check() error {
 		return bad("country %d", t.Country)
 	case t.MerchantCategory != "" && (len(t.MerchantCategory) != 4 || !decimal(t.MerchantCategory)):
 		return bad("merchant category %q is not four digits", t.MerchantCategory)
+	case len(t.MerchantName) > 127 || !printable(t.MerchantName):
+		return bad("merchant name %q is not up to 127 printable characters", t.MerchantName)
 	case len(t.AcquirerID) > 11 || !decimal(t.AcquirerID):
 		return bad("acquirer id %q is not up to 11 digits", t.AcquirerID)
 	case len(t.Applications) == 0:
 		return bad("no applications")
 	}
-	for name, x := range map[string]struct {
-		text string
-		n    int
-	}{"IFD serial": {t.IFDSerial, 8}, "terminal id": {t.ID, 8}, "merchant id": {t.MerchantID, 15}} {
+	for _, x := range []struct {
+		name, text string
+		n          int
+	}{{"IFD serial", t.IFDSerial, 8}, {"terminal id", t.ID, 8}, {"merchant id", t.MerchantID, 15}} {
 		if x.text != "" && (len(x.text) != x.n || !printable(x.text)) {
-			return bad("%s %q is not %d characters", name, x.text, x.n)
+			return bad("%s %q is not %d characters", x.name, x.text, x.n)
 		}
 	}
 	for i, a := range t.Applications {
+		for _, b := range t.Applications[:i] {
+			if bytes.Equal(a.AID, b.AID) {
+				return bad("application %d (%X): given twice", i+1, a.AID)
+			}
+		}
 		if err := a.check(); err != nil {
 			return bad("application %d (%X): %v", i+1, a.AID, err)
 		}
@@ -225,10 +95,11 @@ func (a *Application) check() error {
 	if len(a.AID) < 5 || len(a.AID) > 16 {
 		return fmt.Errorf("AID of %d bytes, want 5 to 16", len(a.AID))
 	}
-	for name, list := range map[string][]byte{"default DDOL": a.DefaultDDOL, "default TDOL": a.DefaultTDOL} {
-		if _, err := tlv.ParseDOL(list); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	if _, err := tlv.ParseDOL(a.DefaultDDOL); err != nil {
+		return fmt.Errorf("default DDOL: %w", err)
+	}
+	if _, err := tlv.ParseDOL(a.DefaultTDOL); err != nil {
+		return fmt.Errorf("default TDOL: %w", err)
 	}
 	r := a.Random
 	if r.TargetPercent < 0 || r.TargetPercent > 99 || r.MaxTargetPercent < r.TargetPercent || r.MaxTargetPercent > 99 {
