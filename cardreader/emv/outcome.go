@@ -27,7 +27,7 @@ type OnlineRequest struct {
 
 // Field55 returns the present values of tags as BER-TLV in the order asked for;
 // absent ones are left out. Without tags it takes RequestTags. It reads the
-// session as it is now, and is empty after Close.
+// session as it is now, which after Close has nothing of the card.
 func (r OnlineRequest) Field55(list ...tlv.Tag) []byte {
 	if r.s == nil {
 		return nil
@@ -114,7 +114,7 @@ func CompletionTags() []tlv.Tag {
 // Authorize returns what to ask the issuer. It makes sense after a Decision of
 // Online, and before Close.
 func (s *Session) Authorize() OnlineRequest {
-	r := OnlineRequest{PAN: s.pan, PSN: s.psn(), CVM: CVMethod{s.cvm}, s: s}
+	r := OnlineRequest{s: s, PAN: s.pan, PSN: s.psn(), Track2: s.track2, CVM: CVMethod{s.cvm}}
 	if d := s.get(tags.ExpirationDate); len(d) == 3 {
 		r.Expiry = fmt.Sprintf("%X", d[:2])
 	}

@@ -18,27 +18,49 @@ const maxRecords = 255
 
 // readRecords reads what the AFL names (Book 3, 10.2).
 func (s *Session) readRecords(ctx context.Context) error {
-	total := 0
-	for i := 0; i < len(s.afl); i += 4 {
-		sfi, first, last, signed := s.afl[i]>>3, s.afl[i+1], s.afl[i+2], int(s.afl[i+3])
-		switch {
-		case s.afl[i]&0x07 != 0 || sfi < 1 || sfi > 30:
-			return breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: no short file identifier", i/4+1))
-		case first == 0 || last < first:
-			return breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: records %d to %d", i/4+1, first, last))
-		case signed > int(last-first)+1:
-			return breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: %d records signed of %d", i/4+1, signed, last-first+1))
-		}
-		if total += int(last-first) + 1; total > maxRecords {
-			return breach(StepRead, tags.AFL, "more records than any card has")
-		}
-		for n := range int(last-first) + 1 {
-			if err := s.readRecord(ctx, sfi, first+byte(n), n < signed); err != nil {
+	files, err := locate(s.afl)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		for n := range f.count {
+			if err := s.readRecord(ctx, f.sfi, f.first+byte(n), n < f.signed); err != nil {
 				return err
 			}
 		}
 	}
 	return s.mandatory()
+}
+
+// file is an entry of the AFL: count records of a file from the first one on, of
+// which the first so many are signed.
+type file struct {
+	sfi, first    byte
+	count, signed int
+}
+
+// locate reads the application file locator, and checks all of it before any
+// record is read (Book 3, 10.2).
+func locate(afl []byte) ([]file, error) {
+	var out []file
+	total := 0
+	for i := 0; i+4 <= len(afl); i += 4 {
+		e := afl[i : i+4]
+		f := file{sfi: e[0] >> 3, first: e[1], count: int(e[2]) - int(e[1]) + 1, signed: int(e[3])}
+		total += f.count
+		switch {
+		case e[0]&0x07 != 0 || f.sfi < 1 || f.sfi > 30:
+			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: no short file identifier", i/4+1))
+		case f.first == 0 || f.count < 1:
+			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: records %d to %d", i/4+1, e[1], e[2]))
+		case f.signed > f.count:
+			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: %d records signed of %d", i/4+1, f.signed, f.count))
+		case total > maxRecords:
+			return nil, breach(StepRead, tags.AFL, "more records than any card has")
+		}
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 func (s *Session) readRecord(ctx context.Context, sfi, record byte, signed bool) error {
