@@ -12,6 +12,9 @@ import (
 // terminalData sets the values that stand before a card is there.
 func (s *Session) terminalData() error {
 	term, t := &s.k.c.Terminal, s.t
+	if t.Amount.Currency.IsZero() {
+		return fmt.Errorf("%w: an amount without currency", ErrConfig)
+	}
 	amount, err := t.Amount.BCD12()
 	if err != nil {
 		return fmt.Errorf("%w: amount: %w", ErrConfig, err)

@@ -1,0 +1,148 @@
+package emv_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/payment/money"
+)
+
+// TestTerminalFile reads the example and checks some of each kind of value.
+func TestTerminalFile(t *testing.T) {
+	term := terminal(t)
+	want := emv.Application{
+		AID: bin("A0000000041010"), Partial: true, Version: [2]byte{0, 0x96},
+		TACDenial: [5]byte{0, 0x10, 0, 0, 0}, TACOnline: [5]byte{0xD8, 0x40, 0x04, 0xF8, 0}, TACDefault: [5]byte{0xD8, 0x40, 0, 0xA8, 0},
+		DefaultDDOL: bin("9F3704"), DefaultTDOL: []byte{}, RiskData: []byte{},
+	}
+	if d := cmp.Diff(want, term.Applications[1]); d != "" {
+		t.Error(d)
+	}
+	if term.Type != 0x21 || term.Country != 276 || term.ID != "TERM0001" || term.Capabilities != (tags.CapabilitiesValue{0xE0, 0xF8, 0xC8}) || !term.Type.OnlineOnly() {
+		t.Errorf("terminal %+v", term)
+	}
+}
+
+// TestTerminalRefused alters one member of the example at a time: the error names
+// the place.
+func TestTerminalRefused(t *testing.T) {
+	raw, err := os.ReadFile("testdata/terminal.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ member, value, text string }{
+		{"type", `"2"`, "type is not the hex of 1 bytes"},
+		{"type", `"27"`, "type 27"},
+		{"type", `"12345"`, "type is not"},
+		{"type", `21`, "type"},
+		{"capabilities", `"E0F8"`, "capabilities"},
+		{"additional_capabilities", `"zz00F0A001"`, "additional_capabilities"},
+		{"country", `"27"`, "country"},
+		{"country", `"DE "`, "country"},
+		{"country", `276`, "country"},
+		{"ifd_serial", `"1"`, "IFD serial"},
+		{"terminal_id", `"TERM"`, "terminal id"},
+		{"terminal_id", `"TERM\u0000001"`, "terminal id"},
+		{"merchant_id", `"M"`, "merchant id"},
+		{"merchant_category", `"12A4"`, "merchant category"},
+		{"merchant_name", `"a\nb"`, "merchant name"},
+		{"acquirer_id", `"123456789012"`, "acquirer id"},
+		{"applications", `[]`, "no applications"},
+		{"surprise", `1`, "surprise"},
+		{"1.aid", `"A000"`, "application 2"},
+		{"1.aid", `"A0000000031010"`, "given twice"},
+		{"1.aid", `"A0000000041010A0000000041010A00000"`, "application 2"},
+		{"0.version", `"96"`, "version"},
+		{"0.tac_denial", `"00"`, "tac_denial"},
+		{"0.tac_online", `""`, "tac_online"},
+		{"0.tac_default", `null`, "tac_default"},
+		{"0.floor_limit", `-1`, "floor_limit"},
+		{"0.floor_limit", `1.5`, "floor_limit"},
+		{"0.default_ddol", `"9F37"`, "default DDOL"},
+		{"0.default_tdol", `"9"`, "default_tdol"},
+		{"0.risk_data", `"010203040506070809"`, "risk data"},
+		{"0.random_selection", `{"target_percent": 100, "max_target_percent": 100}`, "percentages"},
+		{"0.random_selection", `{"target_percent": 20, "max_target_percent": 10}`, "percentages"},
+		{"0.random_selection", `{"threshold": 10, "target_percent": 10, "max_target_percent": 20}`, "threshold"},
+		{"0.random_selection", `{"chance": 1}`, "chance"},
+	} {
+		t.Run(c.member+"="+c.value, func(t *testing.T) {
+			var f map[string]json.RawMessage
+			if err := json.Unmarshal(raw, &f); err != nil {
+				t.Fatal(err)
+			}
+			if index, member, ok := strings.Cut(c.member, "."); ok {
+				var apps []map[string]json.RawMessage
+				if err := json.Unmarshal(f["applications"], &apps); err != nil {
+					t.Fatal(err)
+				}
+				apps[index[0]-'0'][member] = json.RawMessage(c.value)
+				if f["applications"], err = json.Marshal(apps); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				f[c.member] = json.RawMessage(c.value)
+			}
+			b, err := json.Marshal(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = emv.ParseTerminal(bytes.NewReader(b))
+			if !errors.Is(err, emv.ErrConfig) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("error %v, want %q", err, c.text)
+			}
+		})
+	}
+	for name, b := range map[string][]byte{"empty": nil, "two objects": append(bytes.Clone(raw), raw...), "too long": make([]byte, 2<<20)} {
+		if _, err := emv.ParseTerminal(bytes.NewReader(b)); !errors.Is(err, emv.ErrConfig) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// TestNew refuses a kernel without what decides whom it trusts.
+func TestNew(t *testing.T) {
+	for name, alter := range map[string]func(*emv.Config){
+		"CAKeys is nil":  func(c *emv.Config) { c.CAKeys = nil },
+		"PIN is nil":     func(c *emv.Config) { c.PIN = nil },
+		"Chooser is nil": func(c *emv.Config) { c.Chooser = nil },
+		"type 00":        func(c *emv.Config) { c.Terminal = emv.Terminal{} },
+	} {
+		h := &holder{}
+		c := emv.Config{Terminal: terminal(t), CAKeys: noKeys{}, PIN: h, Chooser: h}
+		alter(&c)
+		if _, err := emv.New(c); !errors.Is(err, emv.ErrConfig) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// TestTransactionRefused gives amounts that cards can't be told.
+func TestTransactionRefused(t *testing.T) {
+	usd, err := money.ByCode("USD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, alter := range map[string]func(*emv.Transaction){
+		"negative":                  func(x *emv.Transaction) { x.Amount.Minor = -1 },
+		"13 digits":                 func(x *emv.Transaction) { x.Amount.Minor = 1e12 },
+		"other in another currency": func(x *emv.Transaction) { x.Other = money.New(1, usd) },
+		"other over amount":         func(x *emv.Transaction) { x.Other = eur(1235) },
+		"other negative":            func(x *emv.Transaction) { x.Other = eur(-1) },
+		"no currency":               func(x *emv.Transaction) { x.Amount = money.Amount{Minor: 1} },
+	} {
+		b := newBench(t)
+		alter(&b.trade)
+		if _, err := b.start(); !errors.Is(err, emv.ErrConfig) || len(b.card.log) != 0 {
+			t.Errorf("%s: error %v after %d commands", name, err, len(b.card.log))
+		}
+	}
+}
