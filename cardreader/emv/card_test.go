@@ -24,7 +24,7 @@ const testAID = "A0000000031010"
 type plain struct {
 	t testing.TB
 	// select_ answers SELECT by name in hex, "+" after it for the next one;
-	// a name that is not in it gets 6A82.
+	// a name that is not in it gets 6A82. "|" separates a status word.
 	select_ map[string]string
 	pse     []string // the records of the directory
 	gpo     string   // the answer to GET PROCESSING OPTIONS, "" makes one of aip
@@ -119,6 +119,9 @@ func (c *plain) answer(cmd apdu.Command) []byte {
 			name += "+"
 		}
 		if r, ok := c.select_[name]; ok {
+			if data, sw, both := strings.Cut(r, "|"); both {
+				return append(bin(data), bin(sw)...)
+			}
 			if len(r) == 4 {
 				return bin(r)
 			}

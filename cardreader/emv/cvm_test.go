@@ -63,6 +63,7 @@ func TestCVMResults(t *testing.T) {
 		"no result from the pad":                  {rules: "0200", entry: 99, results: "020001", tvr3: 0x90, asked: on},
 		"bypassed":                                {rules: "0200", entry: emv.PINBypassed, results: "020001", tvr3: 0x88, asked: on},
 		"bypassed once, not asked again":          {rules: "420041005F00", entry: emv.PINBypassed, results: "5F0002", tvr3: 0x08, asked: on},
+		"bypassed offline, not asked online":      {rules: "410042005F00", entry: emv.PINBypassed, results: "5F0002", tvr3: 0x08, asked: off},
 		"bypassed offline":                        {rules: "41001E00", entry: emv.PINBypassed, results: "1E0000", tvr3: 0x08, asked: off},
 		"no tries left before":                    {rules: "0100", tries: "00", results: "010001", tvr3: 0xA0},
 		"wrong, then right":                       {rules: "0100", tries: "03", verify: []apdu.Status{0x63C2, 0x9000}, results: "010002", asked: []emv.PINMethod{emv.OfflinePlaintext, emv.OfflinePlaintext}},

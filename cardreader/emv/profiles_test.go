@@ -1,16 +1,20 @@
 package emv_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/cryptogram"
+	"github.com/payunit/payunit/cardreader/emv/oda"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
@@ -286,5 +290,126 @@ func TestCDANotAsked(t *testing.T) {
 	defer s.Close()
 	if o := s.Outcome(); o.TVR.String() != "8000040800" || o.ODA.String() != "none" || o.TSI.Has(tags.TSIODAPerformed) {
 		t.Errorf("TVR %s TSI %s %s", o.TVR, o.TSI, o.ODA)
+	}
+}
+
+// TestCDADeclined: the second GENERATE AC of a transaction that the issuer
+// declined, or could not be asked about, asks for no signature with its AAC.
+func TestCDADeclined(t *testing.T) {
+	for _, r := range []emv.HostResponse{{ARC: "05"}, {Unable: true}} {
+		var asked []byte
+		card := &spoiler{Card: sim(t, "cda", nil), spoil: func(_ int, cmd, r []byte) []byte {
+			if cmd[1] == 0xAE {
+				asked = append(asked, cmd[2])
+			}
+			return r
+		}}
+		h := &holder{pin: simcard.TestPIN, entry: emv.PINEntered}
+		s, err := kernel(t, h, nil).Start(t.Context(), card, emv.Transaction{Amount: euros(t, 1234), Counter: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := s.Complete(t.Context(), r)
+		s.Close()
+		if err != nil || o.Decision != emv.Declined || !o.ODA.OK || o.CryptogramType != tags.AAC {
+			t.Errorf("%s %s %s: %v", o.Decision, o.CryptogramType, o.ODA, err)
+		}
+		if d := cmp.Diff([]byte{0x90, 0x00}, asked); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+// TestDDOL: what INTERNAL AUTHENTICATE carries must hold the unpredictable
+// number, wherever the list is from (Book 2, 6.5.1).
+func TestDDOL(t *testing.T) {
+	for name, c := range map[string]struct {
+		card, terminal string
+		ok             bool
+		data           string
+	}{
+		"the card's":                  {"9F02069F3704", "", true, "000000001234*"},
+		"the terminal's":              {"", "9F3704", true, "*"},
+		"the card's before the other": {"9F3704", "9F02069F3704", true, "*"},
+		"the card's without a number": {"9F0206", "9F3704", false, ""},
+		"the other without a number":  {"", "9A03", false, ""},
+		"neither":                     {"", "", false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var data []byte
+			sent := false
+			card := &spoiler{Card: sim(t, "default", func(p *simcard.Profile) { p.Applications[0].DDOL = bin(c.card) }), spoil: func(_ int, cmd, r []byte) []byte {
+				if cmd[1] == apdu.INSInternalAuthenticate {
+					sent, data = true, bytes.Clone(cmd[5:5+cmd[4]])
+				}
+				return r
+			}}
+			b := newBench(t)
+			b.app().DefaultDDOL = bin(c.terminal)
+			s, err := b.startOn(card)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			o := s.Outcome()
+			if o.ODA.Method != emv.DDA || o.ODA.OK != c.ok || o.TVR.Has(tags.TVRDDAFailed) == c.ok || sent != c.ok {
+				t.Errorf("%s, TVR %s", o.ODA, o.TVR)
+			}
+			if c.ok {
+				un, _, err := tlv.Child(s.Field55(tags.UnpredictableNumber), tags.UnpredictableNumber)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := fmt.Sprintf("%X", data), strings.Replace(c.data, "*", fmt.Sprintf("%X", un), 1); got != want {
+					t.Errorf("INTERNAL AUTHENTICATE %s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestSignedKind: a card whose signed cryptogram information is not the one
+// outside the signature is not believed, though hash and signature verify (Book
+// 2, 6.6.2).
+func TestSignedKind(t *testing.T) {
+	key := testkeys.PKI().ICC
+	var cdol, pdol []byte
+	b := newBench(t)
+	b.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
+	b.trade.ForceOnline = true
+	for inside, ok := range map[byte]bool{0x80: true, 0x40: false, 0x88: false} {
+		card := &spoiler{Card: sim(t, "cda", nil), spoil: func(_ int, cmd, r []byte) []byte {
+			if cmd[1] != 0xAE || cmd[2] != 0x90 {
+				return r
+			}
+			cdol = cmd[5 : 5+cmd[4]]
+			plain := bin("9F270180 9F36020007 9F100706010A03A00000")
+			dol, _ := tlv.ParseDOL(bin("9F02069F03069F1A0295055F2A029A039C019F3704"))
+			un := cdol[dol.Len()-4:]
+			block, err := oda.BuildCDA([]byte{1, 2, 3}, inside, [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, oda.TransactionData(pdol, cdol, nil, plain), un, key.Len())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sdad, err := key.Apply(block)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(tlv.Append(nil, tags.ResponseFormat2, tlv.Append(plain, tags.SignedDynamicData, sdad)), 0x90, 0x00)
+		}}
+		s, err := b.startOn(card)
+		if ok {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o := s.Outcome(); o.Decision != emv.Online || !o.ODA.OK {
+				t.Errorf("inside %02X: %s %s", inside, o.Decision, o.ODA)
+			}
+			continue
+		}
+		// The software card did not see its first GENERATE AC, and may refuse
+		// the immediate second one.
+		if err == nil && (s.Decision() != emv.Declined || s.Outcome().ODA.OK) {
+			t.Errorf("inside %02X: %s %s", inside, s.Decision(), s.Outcome().ODA)
+		}
 	}
 }

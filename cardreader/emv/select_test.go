@@ -84,6 +84,16 @@ func TestSelection(t *testing.T) {
 			setup: func(b *bench) { b.card.select_ = map[string]string{testAID: "6283"} },
 			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
+		"application blocked, with its description": {
+			setup: func(b *bench) { b.card.select_ = map[string]string{testAID: fci(testAID, "") + "|6283"} },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"a blocked longer name, then a good one": {
+			setup: func(b *bench) {
+				b.card.select_ = map[string]string{testAID: fci(long1, "") + "|6283", testAID + "+": fci(long2, ""), long2: fci(long2, "")}
+			},
+			want: result{Commands: []string{dir, testAID, testAID + "+", testAID + "+", long2, "GPO"}, Name: "TEST"},
+		},
 		"directory": {
 			setup: func(b *bench) { b.card.pse = []string{record(entry(testAID, "FROM DIR", ""))} },
 			want:  result{Commands: []string{dir, "record 1", "record 2", testAID, "GPO"}, Name: "TEST"},
@@ -275,5 +285,26 @@ func TestDirectoryWithoutEnd(t *testing.T) {
 	b.must()
 	if n := len(b.card.sent(apdu.INSReadRecord)); n > 257 {
 		t.Errorf("%d records read", n)
+	}
+}
+
+// TestLongestMatch: of two sets that a card's name begins with, the longer one
+// counts; the same name counts most.
+func TestLongestMatch(t *testing.T) {
+	for name, want := range map[string]string{testAID + "0102": "0001", testAID + "01": "0002", testAID + "FF": "0000"} {
+		b := newBench(t)
+		b.term.Applications = []emv.Application{
+			{AID: bin(testAID), Partial: true},
+			{AID: bin(testAID + "01"), Partial: true, Version: [2]byte{0, 2}},
+			{AID: bin(testAID + "0102"), Version: [2]byte{0, 1}},
+			{AID: bin(testAID[:10]), Partial: true, Version: [2]byte{0, 3}},
+		}
+		b.card.pse = []string{record(entry(name, "X", ""))}
+		b.card.select_ = map[string]string{name: fci(name, "")}
+		b.card.objects[tags.CDOL1] = "9F0902"
+		b.must()
+		if got := hex.EncodeToString(b.card.sent(apdu.INSGenerateAC)[0].Data); got != want {
+			t.Errorf("%s: the set of version %s, want %s", name, got, want)
+		}
 	}
 }
