@@ -20,9 +20,7 @@ const maxDepth = 16
 
 // next reads the object at b[i:], after padding. ok is false at the end.
 func next(b []byte, i int) (o Object, end int, ok bool, err error) {
-	// Annex B1: bytes 00 and FF between objects have no meaning. FF is the
-	// first byte of no tag that EMV uses, 00 of none at all.
-	for i < len(b) && (b[i] == 0x00 || b[i] == 0xFF) {
+	for i < len(b) && (b[i] == 0x00 || b[i] == 0xFF && !kernel2Template(b[i:])) {
 		i++
 	}
 	if i == len(b) {
@@ -41,6 +39,14 @@ func next(b []byte, i int) (o Object, end int, ok bool, err error) {
 		return Object{}, i, false, &Error{Offset: i + n, Tag: t, Reason: fmt.Sprintf("length %d, and %d bytes follow", l, len(b)-start)}
 	}
 	return Object{Tag: t, Value: b[start : start+l : start+l], Offset: i, HeaderLen: n + ln}, start + l, true, nil
+}
+
+// kernel2Template reports whether an FF begins a tag. Bytes 00 (Annex B1) and FF
+// (ISO/IEC 7816-4, 5.2.2: erased records) between objects have no meaning, 00
+// begins no tag at all, and FF none but the templates FF8101 to FF8106 of
+// EMV Contactless Book C-2.
+func kernel2Template(b []byte) bool {
+	return len(b) > 2 && b[1] == 0x81 && b[2] >= 0x01 && b[2] <= 0x06
 }
 
 func parseLength(b []byte) (l, n int, reason string) {
@@ -123,7 +129,9 @@ func validate(b []byte, base, depth int) error {
 }
 
 // Find returns the value of the first object with tag t, depth first through
-// templates; false when there is none before the end or the first malformation.
+// templates; false when there is none. Inside a malformed template, and on the
+// top level, it sees what comes before the malformation; Validate tells whether
+// there is one.
 func Find(b []byte, t Tag) ([]byte, bool) { return find(b, t, 0) }
 
 func find(b []byte, t Tag, depth int) ([]byte, bool) {

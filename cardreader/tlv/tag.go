@@ -1,7 +1,11 @@
 // Package tlv reads and writes BER-TLV data objects, data object lists and tag
 // lists as EMV uses them (EMV 4.4 Book 3, Annex B and 5.4; ISO/IEC 8825-1).
-// Lengths are definite and at most two bytes long beyond the first, tags at
+// Lengths are definite and at most four bytes long beyond the first, tags at
 // most four bytes.
+//
+// It judges no value and knows no tag's meaning; emv/tags does. Nothing in it
+// keeps or changes the slices that it is given, and values that it returns point
+// into them.
 package tlv
 
 import (
