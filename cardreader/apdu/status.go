@@ -67,10 +67,17 @@ func (s Status) Meaning() string {
 		return "warning, nothing changed"
 	case 0x63:
 		if n, ok := s.TriesLeft(); ok {
+			if n == 1 {
+				return "verification failed, 1 try left"
+			}
 			return fmt.Sprintf("verification failed, %d tries left", n)
 		}
 		return "warning, something changed"
 	case 0x64:
+		// 02 to 80: the card asks for so many bytes to be fetched.
+		if n := s.SW2(); n >= 0x02 && n <= 0x80 {
+			return fmt.Sprintf("error, nothing changed: the card expects a query of %d bytes", n)
+		}
 		return "error, nothing changed"
 	case 0x65:
 		return "error, something changed"
@@ -82,6 +89,19 @@ func (s Status) Meaning() string {
 		return "command not allowed"
 	case 0x6A:
 		return "wrong parameters"
+	case 0x67:
+		return "wrong length"
+	case 0x6B:
+		return "wrong P1 P2"
+	case 0x6D:
+		return "instruction not supported"
+	case 0x6E:
+		return "class not supported"
+	case 0x6F:
+		return "no precise diagnosis"
+	}
+	if s.SW1()>>4 == 9 {
+		return "a status of the card's own"
 	}
 	return "unknown status"
 }
@@ -100,10 +120,18 @@ func exact(s Status) (string, bool) {
 		return "file control information badly formatted", true
 	case 0x6285:
 		return "selected file is in termination state", true
+	case 0x6286:
+		return "no input from a sensor on the card", true
+	case 0x6287:
+		return "one of the referenced records is deactivated", true
+	case 0x6381:
+		return "file filled up by the last write", true
 	case StatusAuthenticationFailed:
 		return "authentication failed", true
 	case 0x6400:
 		return "execution error", true
+	case 0x6401:
+		return "the card needs an immediate response", true
 	case StatusMemoryFailure:
 		return "memory failure", true
 	case StatusWrongLength:
@@ -112,6 +140,10 @@ func exact(s Status) (string, bool) {
 		return "logical channel not supported", true
 	case 0x6882:
 		return "secure messaging not supported", true
+	case 0x6883:
+		return "last command of the chain expected", true
+	case 0x6884:
+		return "command chaining not supported", true
 	case 0x6900:
 		return "command not allowed", true
 	case 0x6981:
@@ -140,12 +172,18 @@ func exact(s Status) (string, bool) {
 		return "record not found", true
 	case StatusNotEnoughMemory:
 		return "not enough memory", true
+	case 0x6A85:
+		return "Lc inconsistent with TLV structure", true
 	case StatusIncorrectP1P2:
 		return "incorrect P1 P2", true
 	case 0x6A87:
 		return "Lc inconsistent with P1 P2", true
 	case StatusReferenceNotFound:
 		return "referenced data not found", true
+	case 0x6A89:
+		return "file already exists", true
+	case 0x6A8A:
+		return "DF name already exists", true
 	case StatusWrongP1P2:
 		return "wrong P1 P2", true
 	case StatusINSNotSupported:
