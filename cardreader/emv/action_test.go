@@ -193,6 +193,9 @@ func TestCryptograms(t *testing.T) {
 			if o.Decision != c.decision || o.CryptogramType != c.kind {
 				t.Errorf("%s with %s, want %s with %s", o.Decision, o.CryptogramType, c.decision, c.kind)
 			}
+			if o.CID.Cryptogram() != c.kind || o.CID.AdviceRequired() != (name == "ARQC asked, AAC") {
+				t.Errorf("CID %v", o.CID.Describe())
+			}
 			if len(o.Cryptogram) != 8 {
 				t.Errorf("cryptogram of %d bytes", len(o.Cryptogram))
 			}

@@ -2,6 +2,7 @@ package emv
 
 import (
 	"context"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv/oda"
@@ -33,7 +34,7 @@ func (s *Session) generateFirst(ctx context.Context) error {
 	case s.cryptogram == tags.AAC:
 		s.decision = Declined
 		if s.request != apdu.RefAAC {
-			s.because(StepGenerate, "the card declined")
+			s.because(StepGenerate, "the card declined: %s", strings.Join(s.cid.Describe(), ", "))
 		}
 	case !verified && s.cryptogram == tags.ARQC:
 		// Book 2, 6.6.2: an ARQC that is not authentic is answered by asking
@@ -108,7 +109,7 @@ func (s *Session) generate(ctx context.Context, step Step, request byte, data, c
 
 // take makes the answer's objects the session's.
 func (s *Session) take(kind tags.Cryptogram, objects map[tlv.Tag][]byte) {
-	s.cryptogram = kind
+	s.cryptogram, s.cid = kind, tags.CIDValue(objects[tags.CID][0])
 	// What this answer lacks is not taken over from an earlier one.
 	delete(s.fromCard, tags.IssuerApplicationData)
 	delete(s.fromCard, tags.ApplicationCryptogram)

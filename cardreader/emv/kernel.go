@@ -7,6 +7,12 @@
 // Session.Authorize says what to ask the issuer; Session.Complete runs the
 // rest. The kernel asks for a PIN, a choice and keys through interfaces of its
 // own, and keeps no card data after Session.Close.
+//
+// It has no XDA (Book 2, the elliptic-curve scheme of 4.4), no biometric
+// verification, and leaves the character sets that a display lacks to the label;
+// CDA is asked for with every ARQC and TC (mode 1 of Book 4, 6.3.2). Card data
+// that breaks a rule ends the session with a typed error; what card, terminal or
+// issuer decide is an Outcome.
 package emv
 
 import (
@@ -15,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/payunit/payunit/cardreader"
@@ -212,6 +219,8 @@ func New(c Config) (*Kernel, error) {
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
 	}
+	// The sets are read during transactions: the caller's slice may change.
+	c.Terminal.Applications = slices.Clone(c.Terminal.Applications)
 	return &Kernel{c: c}, nil
 }
 

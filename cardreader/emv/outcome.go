@@ -147,14 +147,17 @@ type Outcome struct {
 	// CryptogramType and Cryptogram are the card's last ones.
 	CryptogramType tags.Cryptogram
 	Cryptogram     []byte
-	TVR            tags.TVRValue
-	TSI            tags.TSIValue
-	CVMResults     tags.CVMResultsValue
-	CVM            CVMethod
-	ODA            ODA
-	AID            []byte
-	Label          string
-	PreferredName  string
+	// CID is the card's last cryptogram information: a reason code and
+	// whether it wants an advice sent.
+	CID           tags.CIDValue
+	TVR           tags.TVRValue
+	TSI           tags.TSIValue
+	CVMResults    tags.CVMResultsValue
+	CVM           CVMethod
+	ODA           ODA
+	AID           []byte
+	Label         string
+	PreferredName string
 	// ARC is tag 8A, the issuer's or the terminal's own.
 	ARC string
 	// ScriptResults is five bytes a script (Book 4, A5).
@@ -173,6 +176,7 @@ func (s *Session) Outcome() Outcome {
 	return Outcome{
 		Decision:       s.decision,
 		CryptogramType: s.cryptogram,
+		CID:            s.cid,
 		Cryptogram:     bytes.Clone(s.get(tags.ApplicationCryptogram)),
 		TVR:            s.tvr,
 		TSI:            s.tsi,

@@ -88,19 +88,23 @@ func TestRandomSelection(t *testing.T) {
 		amount int64
 		random emv.RandomSelection
 		want   int // of the 99 numbers
+		kind   tags.TerminalTypeValue
 	}{
-		"below the threshold":    {499, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 20},
-		"at the threshold":       {500, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 20},
-		"half way":               {750, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 40},
-		"just below the floor":   {999, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 59},
-		"never":                  {10, emv.RandomSelection{}, 0},
-		"always below threshold": {10, emv.RandomSelection{Threshold: 500, TargetPercent: 99, MaxTargetPercent: 99}, 99},
+		"online only":            {10, emv.RandomSelection{Threshold: 500, TargetPercent: 99, MaxTargetPercent: 99}, 0, 0x21},
+		"offline only":           {10, emv.RandomSelection{Threshold: 500, TargetPercent: 99, MaxTargetPercent: 99}, 0, 0x23},
+		"below the threshold":    {499, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 20, 0x22},
+		"at the threshold":       {500, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 20, 0x22},
+		"half way":               {750, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 40, 0x22},
+		"just below the floor":   {999, emv.RandomSelection{Threshold: 500, TargetPercent: 20, MaxTargetPercent: 60}, 59, 0x22},
+		"never":                  {10, emv.RandomSelection{}, 0, 0x22},
+		"always below threshold": {10, emv.RandomSelection{Threshold: 500, TargetPercent: 99, MaxTargetPercent: 99}, 99, 0x22},
 	} {
 		t.Run(name, func(t *testing.T) {
 			picked := 0
 			for n := range 99 {
 				b := newBench(t)
 				b.card.aip[0] = tags.AIPRisk
+				b.term.Type = c.kind
 				b.app().FloorLimit, b.app().Random = 1000, c.random
 				b.trade.Amount.Minor = c.amount
 				// Four bytes of unpredictable number come first.

@@ -50,7 +50,8 @@ func (s *Session) floorLimit() error {
 		s.tvr.Set(tags.TVRFloorLimitExceeded)
 		return nil
 	}
-	if r.TargetPercent == 0 && r.MaxTargetPercent == 0 {
+	// Only a terminal that may approve offline and can go online selects.
+	if kind := s.k.c.Terminal.Type; r.TargetPercent == 0 && r.MaxTargetPercent == 0 || kind.OnlineOnly() || kind.OfflineOnly() {
 		return nil
 	}
 	// A number from 1 to 99, all as likely.

@@ -69,6 +69,7 @@ type Session struct {
 	pdol, cdol1, cdol2 []byte
 	request            byte
 	cryptogram         tags.Cryptogram
+	cid                tags.CIDValue
 	decision           Decision
 	completed          bool
 	scriptResults      []byte
