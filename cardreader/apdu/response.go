@@ -3,6 +3,8 @@ package apdu
 import (
 	"context"
 	"fmt"
+
+	"github.com/payunit/payunit/cardreader"
 )
 
 // Response is a response APDU.
@@ -37,7 +39,8 @@ type Transmitter interface {
 const maxResponse = 4096
 
 // Send sends a command and gathers its response: it asks for the rest after
-// 61xx and repeats with the right Le after 6Cxx, on every protocol, because
+// 61xx, repeats with the right Le after 6Cxx, and looks for data behind a
+// warning, on every protocol but the last only where T=0 may be in use, because
 // readers hide the protocol more or less well. A status word is data; errors
 // are those of the transmitter, and ErrMalformed for a response without a
 // status word or a card that never ends.
@@ -55,10 +58,36 @@ func Send(ctx context.Context, t Transmitter, c Command) (Response, error) {
 			return Response{}, fmt.Errorf("%w: 6Cxx answered with 6Cxx", ErrMalformed)
 		}
 	}
+	if warned(t, c, r) {
+		return afterWarning(ctx, t, c.CLA, r)
+	}
 	if r.SW.SW1() != 0x61 {
 		return r, nil
 	}
 	return gather(ctx, t, c.CLA, r)
+}
+
+// warned reports whether a T=0 card may hold data back behind a warning: it
+// can't answer a case 4 command with both at once (EMV 4.4 Book 1, 9.3.1.2).
+func warned(t Transmitter, c Command, r Response) bool {
+	if sw1 := r.SW.SW1(); sw1 != 0x62 && sw1 != 0x63 || len(r.Data) > 0 || len(c.Data) == 0 || c.Ne == 0 {
+		return false
+	}
+	p, ok := t.(cardreader.Protocoler)
+	return !ok || p.Protocol() == cardreader.T0 || p.Protocol() == cardreader.ProtocolUnknown
+}
+
+// afterWarning asks for the data behind a warning. The warning stays the
+// response's status; a card that holds nothing back has said all with it.
+func afterWarning(ctx context.Context, t Transmitter, cla byte, r Response) (Response, error) {
+	more, err := gather(ctx, t, cla, Response{SW: 0x6100})
+	if err != nil {
+		return Response{}, err
+	}
+	if more.SW.OK() {
+		r.Data = more.Data
+	}
+	return r, nil
 }
 
 func gather(ctx context.Context, t Transmitter, cla byte, r Response) (Response, error) {

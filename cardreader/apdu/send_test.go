@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
 )
 
@@ -35,6 +36,7 @@ func (s *scripted) Transmit(_ context.Context, command []byte) ([]byte, error) {
 
 func TestSend(t *testing.T) {
 	read := apdu.ReadRecord(1, 1)
+	sel := apdu.Select([]byte{0xA0, 0}, false)
 	gac := apdu.Command{CLA: 0x80, INS: 0xAE, P1: 0x80, Data: []byte{1, 2}, Ne: 256}
 	for _, tt := range []struct {
 		name  string
@@ -54,6 +56,12 @@ func TestSend(t *testing.T) {
 		{"warning after 61xx", read, []string{"00B2010C00 6102", "00C0000002 70006282"}, "70006282"},
 		{"a status word is data", read, []string{"00B2010C00 6A83"}, "6A83"},
 		{"6Cxx with data is the card's last word", read, []string{"00B2010C00 AA6C01"}, "AA6C01"},
+		{"data behind a warning", sel, []string{"00A4040002A00000 6283", "00C0000000 6C03", "00C0000003 6F01009000"}, "6F01006283"},
+		{"data behind a warning in parts", sel, []string{"00A4040002A00000 6310", "00C0000000 6F6102", "00C0000002 01009000"}, "6F01006310"},
+		{"nothing behind a warning", sel, []string{"00A4040002A00000 6283", "00C0000000 6985"}, "6283"},
+		{"a warning with its data", sel, []string{"00A4040002A00000 6F006283"}, "6F006283"},
+		{"a warning to case 2", read, []string{"00B2010C00 6282"}, "6282"},
+		{"a warning to case 3", apdu.Verify(0x80, []byte{1}), []string{"002000800101 63C2"}, "63C2"},
 		{"error at GET RESPONSE", read, []string{"00B2010C00 6102", "00C0000002 6F00"}, "6F00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,6 +77,29 @@ func TestSend(t *testing.T) {
 				t.Errorf("%d of %d steps", s.at, len(s.pairs))
 			}
 		})
+	}
+}
+
+// spoken is a card that says which protocol it speaks.
+type spoken struct {
+	*scripted
+	p cardreader.Protocol
+}
+
+func (s spoken) Protocol() cardreader.Protocol { return s.p }
+
+func TestSendWarningByProtocol(t *testing.T) {
+	for p, more := range map[cardreader.Protocol]bool{cardreader.T0: true, cardreader.ProtocolUnknown: true, cardreader.T1: false, cardreader.TCL: false} {
+		s := &scripted{t: t, pairs: []string{"00A4040001A000 6283"}}
+		want := "6283"
+		if more {
+			s.pairs = append(s.pairs, "00C0000000 AA9000")
+			want = "AA6283"
+		}
+		r, err := apdu.Send(t.Context(), spoken{s, p}, apdu.Select([]byte{0xA0}, false))
+		if err != nil || hexOf(r.Append(nil)) != want || s.at != len(s.pairs) {
+			t.Errorf("%v: %s, %v after %d steps, want %s", p, hexOf(r.Append(nil)), err, s.at, want)
+		}
 	}
 }
 
