@@ -78,6 +78,9 @@ type replay struct {
 	n      int
 }
 
+// Protocol is T=0: the scenarios hold its GET RESPONSE.
+func (r *replay) Protocol() cardreader.Protocol { return cardreader.T0 }
+
 func (r *replay) ATR() []byte  { return nil }
 func (r *replay) Close() error { return nil }
 
@@ -327,22 +330,10 @@ type transcript struct {
 	} `json:"expected"`
 }
 
-// exchanges returns the steps; one that a reader's driver does after a warning
-// (GET RESPONSE of T=0, Book 1, 9.3.1.2) is merged into the one before.
+// exchanges returns the steps.
 func (x transcript) exchanges() []step {
 	var out []step
-	warned := ""
 	for _, s := range x.Steps {
-		if strings.HasPrefix(s.Cmd, "00C00000") && warned != "" {
-			if strings.HasSuffix(s.Resp, "9000") {
-				out[len(out)-1].resp = strings.TrimSuffix(s.Resp, "9000") + warned
-			}
-			continue
-		}
-		warned = ""
-		if len(s.Resp) == 4 && (s.Resp[:2] == "62" || s.Resp[:2] == "63") {
-			warned = s.Resp
-		}
 		out = append(out, step{s.Cmd, s.Resp})
 	}
 	return out
