@@ -10,6 +10,7 @@ const (
 	IssuerIdentificationNumber     tlv.Tag = 0x42
 	AID                            tlv.Tag = 0x4F
 	ApplicationLabel               tlv.Tag = 0x50
+	Track1                         tlv.Tag = 0x56 // Contactless Book C-2
 	Track2                         tlv.Tag = 0x57
 	PAN                            tlv.Tag = 0x5A
 	ApplicationTemplate            tlv.Tag = 0x61
@@ -47,7 +48,6 @@ const (
 	TransactionType                tlv.Tag = 0x9C
 	DDFName                        tlv.Tag = 0x9D
 	FCIProprietaryTemplate         tlv.Tag = 0xA5
-	FCIIssuerDiscretionary         tlv.Tag = 0xBF0C
 	CardholderName                 tlv.Tag = 0x5F20
 	ExpirationDate                 tlv.Tag = 0x5F24
 	EffectiveDate                  tlv.Tag = 0x5F25
@@ -72,7 +72,9 @@ const (
 	AUC                            tlv.Tag = 0x9F07
 	CardVersionNumber              tlv.Tag = 0x9F08
 	TerminalVersionNumber          tlv.Tag = 0x9F09
+	ASRPD                          tlv.Tag = 0x9F0A // Book 1, 12.5
 	CardholderNameExtended         tlv.Tag = 0x9F0B
+	IINExtended                    tlv.Tag = 0x9F0C
 	IACDefault                     tlv.Tag = 0x9F0D
 	IACDenial                      tlv.Tag = 0x9F0E
 	IACOnline                      tlv.Tag = 0x9F0F
@@ -85,6 +87,7 @@ const (
 	MerchantIdentifier             tlv.Tag = 0x9F16
 	PINTryCounter                  tlv.Tag = 0x9F17
 	IssuerScriptIdentifier         tlv.Tag = 0x9F18
+	TokenRequestorID               tlv.Tag = 0x9F19
 	TerminalCountryCode            tlv.Tag = 0x9F1A
 	TerminalFloorLimit             tlv.Tag = 0x9F1B
 	TerminalIdentification         tlv.Tag = 0x9F1C
@@ -95,8 +98,12 @@ const (
 	TransactionTime                tlv.Tag = 0x9F21
 	TerminalCAPublicKeyIndex       tlv.Tag = 0x9F22
 	UpperConsecutiveOfflineLimit   tlv.Tag = 0x9F23
+	PaymentAccountReference        tlv.Tag = 0x9F24
+	LastFourDigits                 tlv.Tag = 0x9F25
 	ApplicationCryptogram          tlv.Tag = 0x9F26
 	CID                            tlv.Tag = 0x9F27
+	ExtendedSelection              tlv.Tag = 0x9F29 // EMV Contactless Book B, 3.3.2.5
+	KernelIdentifier               tlv.Tag = 0x9F2A // EMV Contactless Book B, 3.3.2.3
 	PINEnciphermentCertificate     tlv.Tag = 0x9F2D
 	PINEnciphermentExponent        tlv.Tag = 0x9F2E
 	PINEnciphermentRemainder       tlv.Tag = 0x9F2F
@@ -131,10 +138,16 @@ const (
 	OfflineAccumulatorBalance      tlv.Tag = 0x9F50 // Common Core Definitions
 	DRDOL                          tlv.Tag = 0x9F51 // scheme's
 	IssuerScriptResults            tlv.Tag = 0x9F5B // Book 4, A4: proprietary to the acquirer link
-	TTQ                            tlv.Tag = 0x9F66 // EMV Contactless Book A, 5.7
+	AvailableOfflineSpending       tlv.Tag = 0x9F5D // Contactless Books C-2 and C-3
+	CVC3Track1                     tlv.Tag = 0x9F60 // Contactless Book C-2
+	CVC3Track2                     tlv.Tag = 0x9F61 // Contactless Book C-2
 	MagStripeCVC3Track1Positions   tlv.Tag = 0x9F62 // Contactless Book C-2
+	TTQ                            tlv.Tag = 0x9F66 // EMV Contactless Book A, 5.7
 	CardAuthenticationRelatedData  tlv.Tag = 0x9F69 // Contactless Book C-3
 	Track2Contactless              tlv.Tag = 0x9F6B // Contactless Book C-2
 	CTQ                            tlv.Tag = 0x9F6C // Contactless Book C-3
 	FormFactorIndicator            tlv.Tag = 0x9F6E // Contactless Book C-3
+	CustomerExclusiveData          tlv.Tag = 0x9F7C // Contactless Book C-3
+	MobileSupportIndicator         tlv.Tag = 0x9F7E // Contactless Book C-2
+	FCIIssuerDiscretionary         tlv.Tag = 0xBF0C
 )

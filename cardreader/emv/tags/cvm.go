@@ -46,6 +46,13 @@ func (c CVM) String() string {
 		return "Enciphered PIN verification performed by ICC and signature"
 	case CVMSignature:
 		return "Signature"
+	case 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F:
+		// Biometrics come in pairs: verified by the card, and online.
+		kind := [5]string{"Facial", "Finger", "Palm", "Iris", "Voice"}[(c.Method()-0x06)/2]
+		if c&1 == 0 {
+			return kind + " biometric verified offline"
+		}
+		return kind + " biometric verified online"
 	case CVMNone:
 		return "No CVM required"
 	case CVMNotAvailable:

@@ -35,6 +35,8 @@ func (v AIPValue) Describe() []string {
 		{0, 0x02, "On device cardholder verification is supported"},
 		{0, 0x01, "CDA supported"},
 		{1, 0x80, "EMV mode is supported"},
+		{1, 0x40, "Mobile phone"},
+		{1, 0x20, "Contactless transaction"},
 		{1, 0x01, "Relay resistance protocol is supported"},
 	})
 }
@@ -113,6 +115,7 @@ func (v CapabilitiesValue) Describe() []string {
 		{1, 0x08, "No CVM required"},
 		{1, 0x04, "Online biometric"},
 		{1, 0x02, "Offline biometric"},
+		{1, 0x01, "Enciphered PIN for offline verification (ECC)"},
 		{2, 0x80, "SDA"},
 		{2, 0x40, "DDA"},
 		{2, 0x20, "Card capture"},
