@@ -212,3 +212,9 @@ func (a *ATR) TCK() (byte, bool) {
 	}
 	return a.raw[len(a.raw)-1], true
 }
+
+// Pseudo reports whether the answer has the form that a PC/SC reader makes up for
+// a contactless card (PC/SC part 3, 3.1.3.2.3): TD1 80 and TD2 01, nothing else.
+func (a *ATR) Pseudo() bool {
+	return !a.Inverse() && len(a.chars) == 2 && a.chars[0].Name() == "TD1" && a.chars[0].Value == 0x80 && a.chars[1].Name() == "TD2" && a.chars[1].Value == 0x01
+}

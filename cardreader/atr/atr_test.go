@@ -45,6 +45,9 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if want := strings.HasPrefix(name, "contactless"); a.Pseudo() != want {
+				t.Errorf("Pseudo: %v", a.Pseudo())
+			}
 			if !bytes.Equal(a.Bytes(), b) {
 				t.Errorf("Bytes: % X", a.Bytes())
 			}

@@ -100,7 +100,7 @@ func (a *ATR) Describe() []string {
 		fmt.Sprintf("T0  %02X  %d historical bytes%s", a.raw[1], a.k, following(a.raw[1]>>4, 1)),
 	}
 	for _, c := range a.chars {
-		out = append(out, fmt.Sprintf("%-3s %02X  %s", c.Name(), c.Value, a.words(c)))
+		out = append(out, fmt.Sprintf("%-3s %02X  %s", c.Name(), c.Value, a.Words(c)))
 	}
 	if a.k > 0 {
 		out = append(out, fmt.Sprintf("historical bytes %X", a.Historical()))

@@ -86,8 +86,8 @@ func (a *ATR) WaitingTime() int {
 	return 10
 }
 
-// words says an interface byte in words.
-func (a *ATR) words(c Character) string {
+// Words says an interface byte in words.
+func (a *ATR) Words(c Character) string {
 	v := c.Value
 	switch {
 	case c.Kind == 'D':
