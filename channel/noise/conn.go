@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
@@ -22,55 +19,41 @@ const (
 	rekeyEvery = 1024
 	maxRecords = 1 << 20
 	maxAge     = time.Hour
-	// closeGrace is how long a Close waits for a peer that does not read.
-	closeGrace = time.Second
+	// grace is how long a last word, a close or a refusal, waits for a peer
+	// that does not read.
+	grace = 50 * time.Millisecond
 )
 
-// deadliner is a stream whose reads and writes can be given up.
-type deadliner interface {
-	SetReadDeadline(time.Time) error
-	SetWriteDeadline(time.Time) error
-}
-
-// Conn is an established channel.
+// Conn is an established channel. It holds no record buffer while it is idle.
 type Conn struct {
-	rw       io.ReadWriteCloser
-	deadline deadliner // nil where the stream has none
-	now      func() time.Time
-	until    time.Time
-	peer     channel.Identity
-	binding  [hashLen]byte
-	exporter secret.Bytes
+	rw         stream
+	now        func() time.Time
+	until      time.Time
+	peer       channel.Identity
+	binding    [hashLen]byte
+	serverTime time.Time
+	buffers    *buffers
 
-	read struct {
+	read  reader
+	write writer
+
+	deadlines deadlines
+	exporter  struct {
 		sync.Mutex
-		cipher  cipherState
-		records int
-		head    [headerLen]byte
-		headN   int
-		body    []byte
-		bodyN   int
-		message []byte
-		stream  []byte // what Read has not given out yet
-		err     error
+		secret secret.Bytes
+		wiped  bool
 	}
-	write struct {
-		sync.Mutex
-		cipher  cipherState
-		records int
-		buf     []byte
-		plain   []byte
-		err     error
-	}
+	broken   atomic.Pointer[error] // set by the reading half for the writing one
+	closed   atomic.Bool
 	once     sync.Once
 	closeErr error
 }
 
 var _ channel.Conn = (*Conn)(nil)
 
-func newConn(rw io.ReadWriteCloser, h *handshakeState, now func() time.Time, peer channel.Identity) (*Conn, error) {
-	c := &Conn{rw: rw, now: now, until: now().Add(maxAge), peer: peer, binding: h.y.h}
-	c.deadline, _ = rw.(deadliner)
+// newConn ends a handshake and makes its channel.
+func newConn(rw stream, h *handshakeState, now func() time.Time, b *buffers, peer channel.Identity) (*Conn, error) {
+	c := &Conn{rw: rw, now: now, until: now().Add(maxAge), peer: peer, binding: h.y.h, buffers: b}
 	send, receive, ck, err := h.split()
 	if err != nil {
 		return nil, err
@@ -81,7 +64,7 @@ func newConn(rw io.ReadWriteCloser, h *handshakeState, now func() time.Time, pee
 	if err != nil {
 		return nil, fmt.Errorf("noise: exporter: %w", err)
 	}
-	c.exporter = secret.NewBytes(k)
+	c.exporter.secret = secret.NewBytes(k)
 	return c, nil
 }
 
@@ -91,43 +74,39 @@ func (c *Conn) Peer() channel.Identity { return c.peer }
 // Binding implements channel.Conn.
 func (c *Conn) Binding() []byte { return append([]byte(nil), c.binding[:]...) }
 
-// Export implements channel.Conn: HKDF-Expand (RFC 5869) of a secret of the
-// handshake, with the label as its info.
+// ServerTime returns the server's clock as the handshake authenticated it, to
+// the second. It is at both ends the same.
+func (c *Conn) ServerTime() time.Time { return c.serverTime }
+
+// Export implements channel.Conn. A handshake's last chaining key and its hash,
+// as salt, make an exporter secret (HKDF with SHA-256, RFC 5869, info "payunit
+// exporter 1"); a label expands it. After Close there is nothing to export.
 func (c *Conn) Export(label string, n int) ([]byte, error) {
-	k, err := hkdf.Expand(sha256.New, c.exporter.Reveal(), label, n)
+	c.exporter.Lock()
+	defer c.exporter.Unlock()
+	if c.exporter.wiped {
+		return nil, fmt.Errorf("channel: export: %w", net.ErrClosed)
+	}
+	k, err := hkdf.Expand(sha256.New, c.exporter.secret.Reveal(), label, n)
 	if err != nil {
 		return nil, fmt.Errorf("channel: export: %w", err)
 	}
 	return k, nil
 }
 
-// sendReady tells the client that it is taken.
-func (c *Conn) sendReady() error {
-	c.write.Lock()
-	defer c.write.Unlock()
-	return c.writeRecordLocked(frameReady, flagLast, nil)
-}
-
-// awaitReady waits for the server's word.
-func (c *Conn) awaitReady() error {
-	c.read.Lock()
-	defer c.read.Unlock()
-	kind, _, _, err := c.readRecordLocked()
-	if err == nil && kind != frameReady {
-		err = fmt.Errorf("%w: no word from the server", channel.ErrFormat)
-	}
-	return err
-}
-
-// WriteMessage implements channel.Conn.
+// WriteMessage implements channel.Conn. Any error but channel.ErrTooLarge, and
+// the end of ctx among them, is final for the writing half.
 func (c *Conn) WriteMessage(ctx context.Context, message []byte) error {
 	if len(message) > channel.MaxMessage {
 		return fmt.Errorf("%w: %d bytes", channel.ErrTooLarge, len(message))
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("channel: writing: %w", err)
+	}
 	c.write.Lock()
 	defer c.write.Unlock()
 	release := c.watch(ctx, false)
-	err := c.writeMessageLocked(message)
+	err := c.writeMessageLocked(frameData, message)
 	if cerr := release(); err != nil && cerr != nil {
 		err = fmt.Errorf("channel: writing: %w", cerr)
 		c.write.err = err
@@ -135,237 +114,131 @@ func (c *Conn) WriteMessage(ctx context.Context, message []byte) error {
 	return err
 }
 
-func (c *Conn) writeMessageLocked(message []byte) error {
-	for {
-		n := min(len(message), maxData)
-		flags := byte(0)
-		if n == len(message) {
-			flags = flagLast
-		}
-		if err := c.writeRecordLocked(frameData, flags, message[:n]); err != nil {
-			return err
-		}
-		if message = message[n:]; len(message) == 0 {
-			return nil
-		}
-	}
-}
-
-func (c *Conn) writeRecordLocked(kind, flags byte, data []byte) error {
-	w := &c.write
-	if w.err != nil {
-		return w.err
-	}
-	if w.records >= maxRecords || c.now().After(c.until) {
-		return channel.ErrExpired
-	}
-	plain := append(w.plain[:0], byte(len(data)>>8), byte(len(data)))
-	plain = append(plain, data...)
-	for len(plain)%bucket != 0 {
-		plain = append(plain, 0)
-	}
-	w.plain = plain
-	n := len(plain) + tagLen
-	w.buf = append(w.buf[:0], kind, flags, byte(n>>8), byte(n))
-	var err error
-	if w.buf, err = w.cipher.encrypt(w.buf, w.buf[:headerLen], plain); err == nil {
-		_, err = c.rw.Write(w.buf)
-	}
-	clear(plain)
-	if err == nil {
-		err = next(&w.cipher, &w.records)
-	}
-	if err != nil {
-		// A record that went out in part can't be sent again: its nonce is
-		// used.
-		w.err = fmt.Errorf("channel: writing: %w", err)
-		return w.err
-	}
-	return nil
-}
-
-// next counts a record and changes the key when it is time.
-func next(k *cipherState, records *int) error {
-	*records++
-	if *records%rekeyEvery == 0 {
-		return k.rekey()
-	}
-	return nil
-}
-
-// ReadMessage implements channel.Conn.
+// ReadMessage implements channel.Conn. What the end of ctx interrupts the next
+// call goes on with.
 func (c *Conn) ReadMessage(ctx context.Context) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("channel: reading: %w", err)
+	}
 	c.read.Lock()
 	defer c.read.Unlock()
 	release := c.watch(ctx, true)
-	m, err := c.readMessageLocked()
-	if cerr := release(); err != nil && cerr != nil {
+	m, err := c.readMessageLocked(frameData)
+	if cerr := release(); err != nil && cerr != nil && c.read.err == nil {
 		err = fmt.Errorf("channel: reading: %w", cerr)
-		if c.deadline == nil {
-			c.read.err = err
-		}
 	}
 	return m, err
 }
 
-func (c *Conn) readMessageLocked() ([]byte, error) {
-	r := &c.read
-	for {
-		kind, flags, data, err := c.readRecordLocked()
-		switch {
-		case err != nil:
-			return nil, err
-		case kind == frameClose:
-			if len(r.message) > 0 {
-				return nil, c.brokenLocked(fmt.Errorf("%w: inside a message", channel.ErrTruncated))
-			}
-			r.err = io.EOF
-			return nil, io.EOF
-		case kind != frameData:
-			return nil, c.brokenLocked(fmt.Errorf("%w: record type %d", channel.ErrFormat, kind))
-		}
-		if len(r.message)+len(data) > channel.MaxMessage {
-			return nil, c.brokenLocked(channel.ErrTooLarge)
-		}
-		r.message = append(r.message, data...)
-		clear(data)
-		if flags&flagLast != 0 {
-			m := r.message
-			r.message = nil
-			return m, nil
-		}
-	}
-}
-
-// brokenLocked makes a failure of the reading side final.
-func (c *Conn) brokenLocked(err error) error {
-	c.read.err = err
-	return err
-}
-
-// readRecordLocked reads and opens one record. What a timeout interrupts goes on
-// where it was. data points into a buffer that the next call uses again.
-func (c *Conn) readRecordLocked() (kind, flags byte, data []byte, err error) {
-	r := &c.read
-	if r.err != nil {
-		return 0, 0, nil, r.err
-	}
-	if r.records >= maxRecords || c.now().After(c.until) {
-		return 0, 0, nil, channel.ErrExpired
-	}
-	if err := c.fill(r.head[:], &r.headN); err != nil {
-		return 0, 0, nil, err
-	}
-	n := int(binary.BigEndian.Uint16(r.head[2:]))
-	if n < bucket+tagLen || n > maxRecord || (n-tagLen)%bucket != 0 {
-		return 0, 0, nil, c.brokenLocked(c.malformed(n))
-	}
-	if cap(r.body) < n {
-		r.body = make([]byte, n)
-	}
-	r.body = r.body[:n]
-	if err := c.fill(r.body, &r.bodyN); err != nil {
-		return 0, 0, nil, err
-	}
-	r.headN, r.bodyN = 0, 0
-	plain, err := r.cipher.decrypt(r.body[:0], r.head[:], r.body)
-	if err != nil {
-		return 0, 0, nil, c.brokenLocked(channel.ErrAuthentication)
-	}
-	if err := next(&r.cipher, &r.records); err != nil {
-		return 0, 0, nil, c.brokenLocked(err)
-	}
-	l := int(binary.BigEndian.Uint16(plain))
-	if l > len(plain)-2 {
-		return 0, 0, nil, c.brokenLocked(fmt.Errorf("%w: record's inner length", channel.ErrFormat))
-	}
-	return r.head[0], r.head[1], plain[2 : 2+l], nil
-}
-
-// malformed judges a header that no record has: a refusal, which is in clear
-// and only a hint, or garbage.
-func (c *Conn) malformed(n int) error {
-	if c.read.head[0] == frameRefusal && n == 0 && c.read.records == 0 {
-		return channel.ErrRefused
-	}
-	return fmt.Errorf("%w: record of %d bytes", channel.ErrFormat, n)
-}
-
-func (c *Conn) fill(b []byte, have *int) error {
-	for *have < len(b) {
-		n, err := c.rw.Read(b[*have:])
-		*have += n
-		if *have == len(b) {
-			return nil
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) {
-			err = fmt.Errorf("%w: %w", channel.ErrTruncated, err)
-		} else {
-			err = fmt.Errorf("channel: reading: %w", err)
-		}
-		c.read.err = err
-		return err
-	}
-	return nil
-}
-
-// watch makes ctx end a read or a write: by a deadline where the stream has
-// them, which leaves a read where it was, else by closing it. release returns
-// ctx's error when it did so.
+// watch makes the end of ctx pass the deadline of a read or a write. release
+// restores the deadline, and returns ctx's error when it had ended.
 func (c *Conn) watch(ctx context.Context, reading bool) (release func() error) {
 	if ctx.Done() == nil {
 		return func() error { return nil }
 	}
+	half := &c.deadlines.write
+	if reading {
+		half = &c.deadlines.read
+	}
 	fired := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(fired)
-		past := time.Unix(1, 0)
-		switch {
-		case c.deadline == nil:
-			_ = c.rw.Close()
-		case reading:
-			_ = c.deadline.SetReadDeadline(past)
-		default:
-			_ = c.deadline.SetWriteDeadline(past)
-		}
+		c.deadlines.Lock()
+		defer c.deadlines.Unlock()
+		half.cut = true
+		_ = c.setDeadline(reading, time.Unix(1, 0))
 	})
 	return func() error {
 		if stop() {
 			return nil
 		}
 		<-fired
-		if c.deadline != nil {
-			if reading {
-				_ = c.deadline.SetReadDeadline(time.Time{})
-			} else {
-				_ = c.deadline.SetWriteDeadline(time.Time{})
-			}
-		}
+		c.deadlines.Lock()
+		defer c.deadlines.Unlock()
+		half.cut = false
+		_ = c.setDeadline(reading, half.at)
 		return ctx.Err()
 	}
 }
 
+// deadlines are what the user of the channel set; a context that ended goes
+// before them.
+type deadlines struct {
+	sync.Mutex
+	read, write struct {
+		at  time.Time
+		cut bool
+	}
+}
+
+func (c *Conn) setDeadline(reading bool, t time.Time) error {
+	if reading {
+		return c.rw.SetReadDeadline(t)
+	}
+	return c.rw.SetWriteDeadline(t)
+}
+
+// abort ends the writing half and closes the stream; tell sends the peer the
+// one fixed answer before.
+func (c *Conn) abort(reason error, tell bool) {
+	c.broken.CompareAndSwap(nil, &reason)
+	// A writer that is stuck is released by closing the stream.
+	if c.write.TryLock() {
+		if tell && c.write.err == nil {
+			refuse(c.rw)
+		}
+		c.write.err = reason
+		c.write.cipher.wipe()
+		c.write.Unlock()
+	}
+	_ = c.rw.Close()
+}
+
+// refuse sends the one fixed answer, as far as the peer still reads.
+func refuse(rw stream) {
+	_ = rw.SetWriteDeadline(time.Now().Add(grace))
+	_ = writeFrame(rw, frameRefusal, nil)
+}
+
 // Close sends an authenticated close, as far as the peer still reads, and
-// closes the stream.
+// closes the stream. A second Close does nothing more.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
-		// A writer that is stuck is released by closing the stream.
-		timer := time.AfterFunc(closeGrace, func() { _ = c.rw.Close() })
 		if c.write.TryLock() {
+			_ = c.rw.SetWriteDeadline(time.Now().Add(grace))
 			_ = c.writeRecordLocked(frameClose, flagLast, nil)
-			c.write.err = net.ErrClosed
-			c.write.cipher.wipe()
+			c.write.err = fmt.Errorf("channel: %w", net.ErrClosed)
 			c.write.Unlock()
 		}
-		timer.Stop()
+		c.closed.Store(true)
 		c.closeErr = c.rw.Close()
-		c.exporter.Wipe()
+		c.wipe()
 	})
 	return c.closeErr
+}
+
+// wipe makes a closed channel forget its keys, as far as no call is inside it.
+func (c *Conn) wipe() {
+	gone := fmt.Errorf("channel: %w", net.ErrClosed)
+	if c.write.TryLock() {
+		if c.write.err == nil {
+			c.write.err = gone
+		}
+		c.write.cipher.wipe()
+		c.write.Unlock()
+	}
+	if c.read.TryLock() {
+		if c.read.err == nil {
+			c.read.err = gone
+		}
+		c.read.cipher.wipe()
+		clear(c.read.message)
+		c.read.message = nil
+		c.releaseLocked()
+		c.read.Unlock()
+	}
+	c.exporter.Lock()
+	defer c.exporter.Unlock()
+	c.exporter.secret.Wipe()
+	c.exporter.wiped = true
 }

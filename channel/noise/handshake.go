@@ -16,19 +16,12 @@ var (
 	errShort    = errors.New("noise: message too short")
 	errOrder    = errors.New("noise: handshake called out of order")
 	errFinished = errors.New("noise: handshake is finished")
-	errLowOrder = errors.New("noise: peer's key is of low order")
+	errKey      = errors.New("noise: peer's key is not acceptable")
+	errTooLong  = errors.New("noise: message over 65535 bytes")
 )
 
 // maxNoiseMessage is the longest message (Noise, 3).
 const maxNoiseMessage = 65535
-
-// StaticKey is an X25519 key pair whose private half stays where it is.
-type StaticKey interface {
-	// PublicKey returns 32 bytes (RFC 7748).
-	PublicKey(ctx context.Context) ([]byte, error)
-	// ECDH returns the 32-byte shared secret; the caller wipes it.
-	ECDH(ctx context.Context, peer []byte) ([]byte, error)
-}
 
 // encapsulator makes a KEM ciphertext for a public key.
 type encapsulator func(ek *mlkem.EncapsulationKey768) (shared, ciphertext []byte, err error)
@@ -40,25 +33,24 @@ func encapsulate(ek *mlkem.EncapsulationKey768) (shared, ciphertext []byte, err 
 
 // handshakeConfig is what a handshakeState starts from.
 type handshakeConfig struct {
-	name      string
+	protocol  protocol
 	initiator bool
 	prologue  []byte
 	static    StaticKey
 	// remote is the peer's static key where the pattern knows it beforehand.
 	remote []byte
-	// psks are taken in the order of the pattern's psk tokens. askPSK gives
-	// the next one where they are not known at the start.
+	// psks are taken in the order of the pattern's psk tokens.
 	psks      [][]byte
 	rand      io.Reader
-	encap     encapsulator
+	encap     encapsulator     // nil means the system's
 	ephemeral *ecdh.PrivateKey // fixed by known-answer tests
 }
 
-// handshakeState is the HandshakeState of Noise, 5.3. It serves one handshake.
+// handshakeState is the HandshakeState of Noise, 5.3. It serves one handshake,
+// and nothing after a failure.
 type handshakeState struct {
 	c        handshakeConfig
 	y        symmetricState
-	p        pattern
 	at       int
 	hasPSK   bool
 	e        *ecdh.PrivateKey
@@ -71,43 +63,40 @@ type handshakeState struct {
 }
 
 func newHandshake(ctx context.Context, c handshakeConfig) (*handshakeState, error) {
-	p, s, err := parseName(c.name)
-	if err != nil {
-		return nil, err
-	}
 	if c.encap == nil {
 		c.encap = encapsulate
 	}
-	h := &handshakeState{c: c, p: p, hasPSK: p.uses(tokenPSK), rs: c.remote}
-	h.y.initialize(s, c.name)
+	p, s := c.protocol.pattern, c.protocol.suite
+	h := &handshakeState{c: c, hasPSK: p.uses(tokenPSK), rs: c.remote}
+	h.y.initialize(s, c.protocol.name)
 	h.y.mixHash(c.prologue)
 	if c.static != nil {
+		var err error
 		if h.public, err = c.static.PublicKey(ctx); err != nil {
 			return nil, fmt.Errorf("noise: static key: %w", err)
 		}
+		if len(h.public) != s.dhLen {
+			return nil, fmt.Errorf("noise: static key: public key of %d bytes, want %d", len(h.public), s.dhLen)
+		}
 	}
-	pre := func(initiators bool) error {
+	for _, initiators := range []bool{true, false} {
+		if initiators && !p.preInitiator || !initiators && !p.preResponder {
+			continue
+		}
 		key := h.public
 		if initiators != c.initiator {
 			key = h.rs
 		}
-		if len(key) != dhLen {
-			return fmt.Errorf("noise: %s knows a static key beforehand, and it is missing", c.name)
+		if len(key) != s.dhLen {
+			return nil, fmt.Errorf("noise: %s knows a static key beforehand, and it is missing", c.protocol.name)
 		}
 		h.y.mixHash(key)
-		return nil
 	}
-	if p.preInitiator {
-		err = pre(true)
-	}
-	if err == nil && p.preResponder {
-		err = pre(false)
-	}
-	return h, err
+	return h, nil
 }
 
 // done reports that all messages have passed.
-func (h *handshakeState) done() bool { return h.at == len(h.p.messages) }
+func (h *handshakeState) done() bool { return h.at == len(h.c.protocol.pattern.messages) }
 
 func (h *handshakeState) turn(writing bool) error {
 	switch {
@@ -119,7 +108,7 @@ func (h *handshakeState) turn(writing bool) error {
 	return nil
 }
 
-// write appends the next message to dst.
+// write appends the next message to dst. A failure is final.
 func (h *handshakeState) write(ctx context.Context, dst, payload []byte) ([]byte, error) {
 	if err := h.turn(true); err != nil {
 		return nil, err
@@ -127,10 +116,10 @@ func (h *handshakeState) write(ctx context.Context, dst, payload []byte) ([]byte
 	at := len(dst)
 	out, err := h.writeTokens(ctx, dst, payload)
 	if err == nil && len(out)-at > maxNoiseMessage {
-		err = errors.New("noise: message over 65535 bytes")
+		err = errTooLong
 	}
 	if err != nil {
-		h.fail()
+		h.end()
 		return nil, err
 	}
 	h.at++
@@ -139,14 +128,12 @@ func (h *handshakeState) write(ctx context.Context, dst, payload []byte) ([]byte
 
 func (h *handshakeState) writeTokens(ctx context.Context, dst, payload []byte) ([]byte, error) {
 	var err error
-	for _, t := range h.p.messages[h.at] {
+	for _, t := range h.c.protocol.pattern.messages[h.at] {
 		switch t {
 		case tokenE:
-			if dst, err = h.writeE(dst); err != nil {
-				return nil, err
-			}
+			dst, err = h.writeE(dst)
 		case tokenS:
-			if len(h.public) != dhLen {
+			if h.public == nil {
 				return nil, errors.New("noise: no static key to send")
 			}
 			dst, err = h.y.encryptAndHash(dst, h.public)
@@ -164,21 +151,31 @@ func (h *handshakeState) writeTokens(ctx context.Context, dst, payload []byte) (
 	return h.y.encryptAndHash(dst, payload)
 }
 
-func (h *handshakeState) writeE(dst []byte) ([]byte, error) {
-	e := h.c.ephemeral
-	if e == nil {
-		var seed [dhLen]byte
+// ephemeral makes a key pair of the suite's curve. Not every 32 bytes are a
+// scalar of P-256, and one in 2^32 misses.
+func (h *handshakeState) ephemeral() (*ecdh.PrivateKey, error) {
+	var seed [sharedLen]byte
+	defer clear(seed[:])
+	for range 4 {
 		if _, err := io.ReadFull(h.c.rand, seed[:]); err != nil {
 			return nil, fmt.Errorf("noise: randomness: %w", err)
 		}
-		var err error
-		if e, err = ecdh.X25519().NewPrivateKey(seed[:]); err != nil {
-			return nil, fmt.Errorf("noise: ephemeral key: %w", err)
+		if e, err := h.y.s.curve.NewPrivateKey(seed[:]); err == nil {
+			return e, nil
 		}
-		clear(seed[:])
 	}
-	h.e = e
-	pub := e.PublicKey().Bytes()
+	return nil, errors.New("noise: randomness: no ephemeral key comes of it")
+}
+
+func (h *handshakeState) writeE(dst []byte) ([]byte, error) {
+	h.e = h.c.ephemeral
+	if h.e == nil {
+		var err error
+		if h.e, err = h.ephemeral(); err != nil {
+			return nil, err
+		}
+	}
+	pub := h.e.PublicKey().Bytes()
 	return append(dst, pub...), h.mixE(pub)
 }
 
@@ -193,10 +190,10 @@ func (h *handshakeState) mixE(pub []byte) error {
 
 func (h *handshakeState) writeE1(dst []byte) ([]byte, error) {
 	var seed [mlkem.SeedSize]byte
+	defer clear(seed[:])
 	if _, err := io.ReadFull(h.c.rand, seed[:]); err != nil {
 		return nil, fmt.Errorf("noise: randomness: %w", err)
 	}
-	defer clear(seed[:])
 	var err error
 	if h.kem, err = mlkem.NewDecapsulationKey768(seed[:]); err != nil {
 		return nil, fmt.Errorf("noise: KEM key: %w", err)
@@ -219,14 +216,18 @@ func (h *handshakeState) writeEKEM1(dst []byte) ([]byte, error) {
 	return dst, h.y.mixKey(shared)
 }
 
-// read takes the next message and returns its payload.
+// read takes the next message and returns its payload. A failure is final.
 func (h *handshakeState) read(ctx context.Context, message []byte) ([]byte, error) {
 	if err := h.turn(false); err != nil {
 		return nil, err
 	}
+	if len(message) > maxNoiseMessage {
+		h.end()
+		return nil, errTooLong
+	}
 	payload, err := h.readTokens(ctx, message)
 	if err != nil {
-		h.fail()
+		h.end()
 		return nil, err
 	}
 	h.at++
@@ -243,27 +244,26 @@ func (h *handshakeState) readTokens(ctx context.Context, m []byte) ([]byte, erro
 		return b, nil
 	}
 	takeSealed := func(n int) ([]byte, error) {
-		b, err := take(n + h.y.keyed())
+		b, err := take(n + h.y.overhead())
 		if err != nil {
 			return nil, err
 		}
 		return h.y.decryptAndHash(b)
 	}
-	for _, t := range h.p.messages[h.at] {
+	for _, t := range h.c.protocol.pattern.messages[h.at] {
 		var b []byte
 		var err error
 		switch t {
 		case tokenE:
-			if b, err = take(dhLen); err == nil {
+			if b, err = take(h.y.s.dhLen); err == nil {
 				err = h.readE(b)
 			}
 		case tokenS:
-			if b, err = takeSealed(dhLen); err == nil {
-				h.rs = append([]byte(nil), b...)
-			}
+			// decryptAndHash returns a slice of its own.
+			h.rs, err = takeSealed(h.y.s.dhLen)
 		case tokenE1:
 			if b, err = takeSealed(mlkem.EncapsulationKeySize768); err == nil {
-				h.remoteEK, err = mlkem.NewEncapsulationKey768(b)
+				err = h.readE1(b)
 			}
 		case tokenEKEM1:
 			if b, err = takeSealed(mlkem.CiphertextSize768); err == nil {
@@ -280,12 +280,22 @@ func (h *handshakeState) readTokens(ctx context.Context, m []byte) ([]byte, erro
 }
 
 func (h *handshakeState) readE(b []byte) error {
-	re, err := ecdh.X25519().NewPublicKey(b)
+	re, err := h.y.s.curve.NewPublicKey(b)
 	if err != nil {
-		return fmt.Errorf("noise: peer's ephemeral key: %w", err)
+		return errKey
 	}
 	h.re = re
 	return h.mixE(b)
+}
+
+// readE1 takes the peer's KEM key, with the checks of FIPS 203, 7.2.
+func (h *handshakeState) readE1(b []byte) error {
+	ek, err := mlkem.NewEncapsulationKey768(b)
+	if err != nil {
+		return errKey
+	}
+	h.remoteEK = ek
+	return nil
 }
 
 func (h *handshakeState) readEKEM1(ciphertext []byte) error {
@@ -294,7 +304,7 @@ func (h *handshakeState) readEKEM1(ciphertext []byte) error {
 	}
 	shared, err := h.kem.Decapsulate(ciphertext)
 	if err != nil {
-		return fmt.Errorf("noise: KEM: %w", err)
+		return errKey
 	}
 	defer clear(shared)
 	return h.y.mixKey(shared)
@@ -327,8 +337,8 @@ func (h *handshakeState) dh(ctx context.Context, t token) ([]byte, error) {
 	peer := h.re
 	if peerStatic {
 		var err error
-		if peer, err = ecdh.X25519().NewPublicKey(h.rs); err != nil {
-			return nil, fmt.Errorf("noise: peer's static key: %w", err)
+		if peer, err = h.y.s.curve.NewPublicKey(h.rs); err != nil {
+			return nil, errKey
 		}
 	}
 	switch {
@@ -337,40 +347,36 @@ func (h *handshakeState) dh(ctx context.Context, t token) ([]byte, error) {
 	case ownStatic && h.c.static == nil:
 		return nil, errors.New("noise: no static key")
 	case ownStatic:
-		b, err := h.c.static.ECDH(ctx, peer.Bytes())
-		if err != nil {
-			return nil, fmt.Errorf("noise: static key: %w", err)
-		}
-		return b, nil
+		return staticDH(ctx, h.c.static, peer.Bytes())
 	case h.e == nil:
 		return nil, errOrder
 	}
 	b, err := h.e.ECDH(peer)
 	if err != nil {
-		return nil, errLowOrder
+		return nil, errKey
 	}
 	return b, nil
 }
 
-// split ends the handshake: send and receive ciphers, and a secret for
-// exporters.
+// split ends the handshake: send and receive ciphers, and the chaining key for
+// exporters, which the caller wipes.
 func (h *handshakeState) split() (send, receive cipherState, ck [hashLen]byte, err error) {
 	if h.failed || !h.done() {
 		return send, receive, ck, errOrder
 	}
 	first, second, err := h.y.split()
 	ck = h.y.ck
-	h.fail()
+	h.end()
 	if h.c.initiator {
 		return first, second, ck, err
 	}
 	return second, first, ck, err
 }
 
-// fail ends the state's use and wipes it.
-func (h *handshakeState) fail() {
+// end makes the state useless and wipes it.
+func (h *handshakeState) end() {
 	h.failed = true
 	h.y.wipe()
-	h.e, h.kem = nil, nil
+	h.e, h.kem, h.c.ephemeral = nil, nil, nil
 	h.c.psks = nil
 }

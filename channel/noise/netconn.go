@@ -3,41 +3,52 @@ package noise
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"time"
+
+	"github.com/payunit/payunit/channel"
 )
 
-// Read implements net.Conn over the messages' bytes.
+// Read implements net.Conn over the messages' bytes. It does not allocate.
 func (c *Conn) Read(b []byte) (int, error) {
 	c.read.Lock()
 	defer c.read.Unlock()
-	for len(c.read.stream) == 0 {
-		m, err := c.readMessageLocked()
-		if err != nil {
+	if len(b) == 0 {
+		return 0, c.read.err
+	}
+	for len(c.read.data) == 0 {
+		c.releaseIfDoneLocked()
+		if _, err := c.readRecordLocked(frameData); err != nil {
 			return 0, err
 		}
-		c.read.stream = m
 	}
-	n := copy(b, c.read.stream)
-	clear(c.read.stream[:n])
-	c.read.stream = c.read.stream[n:]
+	n := copy(b, c.read.data)
+	c.read.data = c.read.data[n:]
+	c.releaseIfDoneLocked()
 	return n, nil
 }
 
-// Write implements net.Conn: each call is one message or more.
+// releaseIfDoneLocked gives the buffer of a record back that is read to its end
+// and not of one that is on its way.
+func (c *Conn) releaseIfDoneLocked() {
+	if len(c.read.data) == 0 && c.read.have == 0 {
+		c.releaseLocked()
+	}
+}
+
+// Write implements net.Conn: each call is one message or more. It does not
+// allocate, but for a new key every 1024 records.
 func (c *Conn) Write(b []byte) (int, error) {
-	const piece = 1 << 19
-	done := 0
-	for done < len(b) {
-		n := min(len(b)-done, piece)
+	for done := 0; ; {
+		n := min(len(b)-done, channel.MaxMessage)
+		if n == 0 {
+			return done, nil
+		}
 		if err := c.WriteMessage(context.Background(), b[done:done+n]); err != nil {
 			return done, err
 		}
 		done += n
 	}
-	return done, nil
 }
 
 // address stands for the ends of a stream that has none.
@@ -48,7 +59,7 @@ func (address) String() string  { return "channel" }
 
 // LocalAddr implements net.Conn.
 func (c *Conn) LocalAddr() net.Addr {
-	if n, ok := c.rw.(net.Conn); ok {
+	if n, ok := c.rw.(interface{ LocalAddr() net.Addr }); ok {
 		return n.LocalAddr()
 	}
 	return address{}
@@ -56,33 +67,36 @@ func (c *Conn) LocalAddr() net.Addr {
 
 // RemoteAddr implements net.Conn.
 func (c *Conn) RemoteAddr() net.Addr {
-	if n, ok := c.rw.(net.Conn); ok {
+	if n, ok := c.rw.(interface{ RemoteAddr() net.Addr }); ok {
 		return n.RemoteAddr()
 	}
 	return address{}
 }
 
-// SetDeadline implements net.Conn. A stream without deadlines returns
-// os.ErrNoDeadline.
+// SetDeadline implements net.Conn.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline implements net.Conn.
+// SetReadDeadline implements net.Conn. A read that it interrupts can go on.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	if c.deadline == nil {
-		return os.ErrNoDeadline
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	c.deadlines.read.at = t
+	if c.deadlines.read.cut {
+		return nil
 	}
-	return c.deadline.SetReadDeadline(t)
+	return c.setDeadline(true, t)
 }
 
 // SetWriteDeadline implements net.Conn. A write that it interrupts ends the
-// channel: a record can't be sent in two halves.
+// writing half: a record can't be sent in two parts.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
-	if c.deadline == nil {
-		return os.ErrNoDeadline
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	c.deadlines.write.at = t
+	if c.deadlines.write.cut {
+		return nil
 	}
-	return c.deadline.SetWriteDeadline(t)
+	return c.setDeadline(false, t)
 }
-
-var _ io.ReadWriteCloser = (*Conn)(nil)
