@@ -21,7 +21,7 @@ type fixedKey struct{ k *ecdh.PrivateKey }
 func (f fixedKey) PublicKey(context.Context) ([]byte, error) { return f.k.PublicKey().Bytes(), nil }
 
 func (f fixedKey) ECDH(_ context.Context, peer []byte) ([]byte, error) {
-	p, err := ecdh.X25519().NewPublicKey(peer)
+	p, err := f.k.Curve().NewPublicKey(peer)
 	if err != nil {
 		return nil, err
 	}
