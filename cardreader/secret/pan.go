@@ -27,7 +27,7 @@ func NewPAN(digits []byte) (PAN, error) {
 			return PAN{}, fmt.Errorf("%w: position %d is no digit", ErrPAN, i)
 		}
 	}
-	return PAN{x: &box{append([]byte(nil), digits...)}}, nil
+	return PAN{x: newBox(append([]byte(nil), digits...))}, nil
 }
 
 // PANFromCN decodes tag 5A: format cn, two digits a byte, padded on the right
@@ -112,7 +112,7 @@ func (p PAN) Truncated() string {
 func (p PAN) Equal(o PAN) bool { return subtle.ConstantTimeCompare(p.Reveal(), o.Reveal()) == 1 }
 
 // Clone returns an independent copy, which needs its own Wipe.
-func (p PAN) Clone() PAN { return PAN{x: &box{append([]byte(nil), p.Reveal()...)}} }
+func (p PAN) Clone() PAN { return PAN{x: newBox(append([]byte(nil), p.Reveal()...))} }
 
 // Wipe zeroes the digits, for every copy of p.
 func (p PAN) Wipe() { clear(p.Reveal()) }

@@ -154,9 +154,12 @@ func TestUnexportedFields(t *testing.T) {
 	c := closed{pan: p, track: tr, key: k, pointer: &k, slice: []secret.PAN{p}, any: tr}
 	c.inside.key = k
 	for _, v := range []any{c, &c, []closed{c}, map[string]closed{"k": c}, struct{ c *closed }{&c}} {
-		for _, format := range []string{"%v", "%+v", "%#v"} {
-			if got := fmt.Sprintf(format, v); leaks(got) != "" {
-				t.Errorf("%T under %s: %q", v, format, got)
+		for _, verb := range "vTtbcdoOqxXUeEfFgGspw!" {
+			for _, flags := range []string{"", "+", "#", "-", " ", "0", "20", ".5"} {
+				format := "%" + flags + string(verb)
+				if got := fmt.Sprintf(format, v); leaks(got) != "" {
+					t.Errorf("%T under %s: %q", v, format, got)
+				}
 			}
 		}
 	}

@@ -50,16 +50,19 @@ func (redacted) MarshalBinary() ([]byte, error) { return nil, ErrRedacted }
 // GobEncode fails with ErrRedacted.
 func (redacted) GobEncode() ([]byte, error) { return nil, ErrRedacted }
 
-// box keeps the bytes behind a pointer: fmt does not call the methods of a
-// secret in an unexported field of somebody else's struct, but it prints a
-// nested pointer as an address only.
-type box struct{ b []byte }
+// box keeps the bytes behind two pointers. fmt does not call the methods of a
+// secret in an unexported field of somebody else's struct. It prints a nested
+// pointer as an address; but for a verb that does not suit a pointer, such as %s,
+// it prints what the pointer points to, one level deep.
+type box struct{ b *[]byte }
+
+func newBox(b []byte) *box { return &box{&b} }
 
 func (x *box) bytes() []byte {
 	if x == nil {
 		return nil
 	}
-	return x.b
+	return *x.b
 }
 
 // Bytes is a secret byte string: a key, a clear PIN block, a seed. The zero
@@ -71,7 +74,7 @@ type Bytes struct {
 
 // NewBytes takes over b: the caller no longer uses it. Nothing is copied, so
 // that Wipe leaves no second copy behind.
-func NewBytes(b []byte) Bytes { return Bytes{x: &box{b}} }
+func NewBytes(b []byte) Bytes { return Bytes{x: newBox(b)} }
 
 // CopyBytes returns a secret with its own copy of b.
 func CopyBytes(b []byte) Bytes { return NewBytes(append([]byte(nil), b...)) }

@@ -47,7 +47,7 @@ func Track2FromTag(b []byte) (Track2, error) {
 		clear(d)
 		return Track2{}, fmt.Errorf("%w: separator or length", ErrTrack2)
 	}
-	return Track2{x: &box{d}, sep: sep}, nil
+	return Track2{x: newBox(d), sep: sep}, nil
 }
 
 // Reveal returns the ASCII form itself ("PAN=YYMMSSS..."), not a copy. Valid
@@ -86,7 +86,7 @@ func (t Track2) Equal(o Track2) bool { return subtle.ConstantTimeCompare(t.Revea
 
 // Clone returns an independent copy, which needs its own Wipe.
 func (t Track2) Clone() Track2 {
-	return Track2{x: &box{append([]byte(nil), t.Reveal()...)}, sep: t.sep}
+	return Track2{x: newBox(append([]byte(nil), t.Reveal()...)), sep: t.sep}
 }
 
 // Wipe zeroes the data, for every copy of t.
