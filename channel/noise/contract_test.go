@@ -136,10 +136,6 @@ func pairs() map[string]channeltest.Pair {
 		"pay":      with(func(*world) {}),
 		"enrol":    with(enrol),
 		"pay P256": with(hardware),
-		"enrol P256": with(func(w *world) {
-			hardware(w)
-			enrol(w)
-		}),
 		"resume": func(t *testing.T) (channel.Handshaker, channel.Handshaker) {
 			w := newWorld(t)
 			w.client.Resume = true
@@ -158,6 +154,9 @@ func pairs() map[string]channeltest.Pair {
 
 func TestContract(t *testing.T) {
 	for name, p := range pairs() {
-		t.Run(name, func(t *testing.T) { channeltest.Run(t, p) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			channeltest.Run(t, p)
+		})
 	}
 }
