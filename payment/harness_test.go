@@ -67,6 +67,7 @@ type world struct {
 
 	mu        sync.Mutex
 	intercept func(host.Point) error
+	partial   bool
 	events    []string
 }
 
@@ -109,7 +110,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.server, err = host.New(host.Config{
-		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Issuer: iss, ServerKey: priv.PublicKey().Bytes(), Now: now,
+		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: now,
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: key(0xB1, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: key(0xB2, 16)},
 			PINTDES: host.Base{ID: [4]byte{3}, Key: tdesKey(0xB3)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdesKey(0xB4)},
@@ -144,6 +145,22 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	return w
+}
+
+// partly is an issuer that may approve a part of the amount only.
+type partly struct {
+	host.Issuer
+	w *world
+}
+
+func (p partly) Authorize(ctx context.Context, tx ledger.Tx, r issuer.Request) (issuer.Decision, error) {
+	d, err := p.Issuer.Authorize(ctx, tx, r)
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if p.w.partial && d.Code == issuer.CodeApproved {
+		d.Code = "10"
+	}
+	return d, err
 }
 
 func tdesKey(seed byte) secret.Bytes {

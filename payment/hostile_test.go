@@ -2,6 +2,7 @@ package payment_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,10 +62,11 @@ func TestHostileApp(t *testing.T) {
 func hostilePayment(t *testing.T, n int, do func(hostile.Frame) hostile.Verdict) bool {
 	w := newWorld(t)
 	c := plain()
-	seen, met := 0, false
+	seen := 0
+	var met atomic.Bool
 	link := hostile.New(w, func(f hostile.Frame) hostile.Verdict {
 		if seen++; seen == n+1 {
-			met = true
+			met.Store(true)
 			return do(f)
 		}
 		return hostile.Pass(f)
@@ -84,7 +86,7 @@ func hostilePayment(t *testing.T, n int, do func(hostile.Frame) hostile.Verdict)
 	}
 	c.link, c.limits = nil, payment.Limits{}
 	w.settled(w.open(c, r.vault), "A-1", got, err)
-	return met
+	return met.Load()
 }
 
 // TestOlderSessionReplayed answers a second unit's payment with what an earlier

@@ -43,11 +43,18 @@ func (p *run) authorize(ctx context.Context) (Result, error) {
 	}
 	defer resp.Wipe()
 	p.res.ResponseCode, p.res.AuthCode = resp.ResponseCode, resp.AuthCode
-	text, approved := acquirer.ResponseText(resp.ResponseCode)
-	p.u.tell(PhaseOnline, "the server answers %s: %s", resp.ResponseCode, text)
-	o, cerr := p.complete(ctx, hostResponse(resp))
-	if !approved {
-		return p.declinedByHost(ctx, e, o, text, cerr), nil
+	code, _ := acquirer.LookupResponse(resp.ResponseCode)
+	p.u.tell(PhaseOnline, "the server answers %s: %s", resp.ResponseCode, code.Merchant)
+	answer := hostResponse(resp)
+	// A sale of less than the cardholder confirmed is not the sale.
+	partial := code.Class == acquirer.ClassPartial
+	answer.Decline = partial
+	o, cerr := p.complete(ctx, answer)
+	if partial {
+		return p.refusedPartial(ctx, e, o), nil
+	}
+	if !code.Approved() {
+		return p.declinedByHost(ctx, e, o, code.Merchant, cerr), nil
 	}
 	if cerr != nil || o.Decision != emv.Approved {
 		return p.refusedByCard(ctx, e, o, cerr), nil
@@ -157,6 +164,13 @@ func (p *run) declinedByHost(ctx context.Context, e journal.Entry, o emv.Outcome
 		p.u.tell(PhaseComplete, "the journal keeps a reversal that is not needed: %v", err)
 	}
 	return p.finish(ctx, Declined, o)
+}
+
+// refusedPartial takes back what the server booked of a part of the amount.
+func (p *run) refusedPartial(ctx context.Context, e journal.Entry, o emv.Outcome) Result {
+	e.Reason = string(acquirer.ReasonCancelled)
+	p.reason("the bank approved a part of the amount only, which this unit does not take")
+	return p.reverse(ctx, e, o)
 }
 
 // refusedByCard ends a payment that the server booked and the card did not

@@ -252,6 +252,28 @@ func TestOutcomeUnknown(t *testing.T) {
 	}
 }
 
+// TestPartialApproval: an approval of less than the cardholder confirmed is no
+// sale. It is taken back, and the card declines.
+func TestPartialApproval(t *testing.T) {
+	w := newWorld(t)
+	w.partial = true
+	r := w.rig(plain())
+	w.order("A-1", 1234)
+	got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Outcome != payment.Declined || got.ResponseCode != "10" || got.CryptogramType != "AAC" || !got.Reversed {
+		t.Errorf("outcome %s, response %s, cryptogram %s, reversed %v", got.Outcome, got.ResponseCode, got.CryptogramType, got.Reversed)
+	}
+	if s := w.state("A-1"); s != trade.Open {
+		t.Errorf("order is %s", s)
+	}
+	if rep := w.audit(); rep.Pending != 0 {
+		t.Errorf("%d pending", rep.Pending)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
 	r := w.rig(plain())

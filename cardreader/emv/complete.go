@@ -13,6 +13,9 @@ import (
 type HostResponse struct {
 	// Unable says that no answer came that counts; the rest is ignored.
 	Unable bool
+	// Decline asks for an AAC whatever the issuer said: its approval is not
+	// one that the session's owner can take, such as of a part of the amount.
+	Decline bool
 	// ARC is the authorisation response code, tag 8A: two characters.
 	ARC string
 	// IssuerAuthenticationData is the value of tag 91, empty for none.
@@ -29,8 +32,8 @@ const (
 	arcUnableDeclined  = "Z3"
 )
 
-// approves lists the codes that approve (ISO 8583:1987, DE 39). What to do with
-// an approval of a part, 10, is for the session's owner to say before.
+// approves lists the codes that approve (ISO 8583:1987, DE 39). An approval of a
+// part, 10, is one: who can't take it says Decline.
 func approves(arc string) bool {
 	return slices.Contains([]string{"00", "08", "10", "11", "85"}, arc)
 }
@@ -64,9 +67,12 @@ func (s *Session) Complete(ctx context.Context, r HostResponse) (Outcome, error)
 func (s *Session) answered(ctx context.Context, r HostResponse) error {
 	s.fromTerminal[tags.ARC] = []byte(r.ARC)
 	request := byte(apdu.RefAAC)
-	if approves(r.ARC) {
+	switch {
+	case r.Decline:
+		s.because(StepComplete, "the approval was not one to be taken")
+	case approves(r.ARC):
 		request = apdu.RefTC
-	} else {
+	default:
 		s.because(StepComplete, "the issuer did not approve")
 	}
 	if err := s.authenticateIssuer(ctx, r.IssuerAuthenticationData); err != nil {

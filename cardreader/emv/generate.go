@@ -103,7 +103,7 @@ func (s *Session) generate(ctx context.Context, step Step, request byte, data, c
 		return false, breach(step, tags.ApplicationCryptogram, "missing or not 8 bytes")
 	}
 	s.take(kind, objects)
-	s.tell(step, "the card answers with %s, %v", kind, tags.CIDValue(cid[0]).Describe())
+	s.tell(step, "the card answers with %s", strings.Join(tags.CIDValue(cid[0]).Describe(), ", "))
 	return true, nil
 }
 

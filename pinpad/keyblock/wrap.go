@@ -3,6 +3,7 @@ package keyblock
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
@@ -110,8 +111,12 @@ func derived(kbpk secret.Bytes, usage byte, withAES bool) (enc, auth cipher.Bloc
 
 // Wrap makes a key block of version B, D or E. The key is padded with random
 // bytes to a whole number of blocks, which for AES keys hides nothing of its
-// length. Errors wrap ErrVersion, ErrKey or ErrFormat.
+// length. A nil random is crypto/rand.Reader. Errors wrap ErrVersion, ErrKey or
+// ErrFormat.
 func Wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (string, error) {
+	if random == nil {
+		random = rand.Reader
+	}
 	if h.Version != 'B' && h.Version != 'D' && h.Version != 'E' {
 		return "", fmt.Errorf("%w: %q is not made any more", ErrVersion, h.Version)
 	}

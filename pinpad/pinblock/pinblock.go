@@ -5,6 +5,7 @@ package pinblock
 
 import (
 	"crypto/cipher"
+	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -84,6 +85,7 @@ func Encode0(pin secret.Bytes, pan secret.PAN) (secret.Bytes, error) {
 }
 
 // Encode3 makes a block of format 3, as format 0 with random fill from A to F.
+// A nil random is crypto/rand.Reader, here and below.
 func Encode3(pin secret.Bytes, pan secret.PAN, random io.Reader) (secret.Bytes, error) {
 	fill, err := letters(random, 16)
 	if err != nil {
@@ -102,8 +104,17 @@ func bound(control byte, pin secret.Bytes, pan secret.PAN, fill func(int) byte) 
 	return secret.NewBytes(xor(field(control, pin.Reveal(), 8, fill), panField(pan.Reveal()))), nil
 }
 
+// source is where random fill comes from: nil stands for crypto/rand.Reader.
+func source(random io.Reader) io.Reader {
+	if random == nil {
+		return rand.Reader
+	}
+	return random
+}
+
 // letters draws half bytes from A to F uniformly.
 func letters(random io.Reader, n int) ([]byte, error) {
+	random = source(random)
 	out := make([]byte, 0, n)
 	var b [1]byte
 	for len(out) < n {
@@ -123,7 +134,7 @@ func Encode1(pin secret.Bytes, random io.Reader) (secret.Bytes, error) {
 		return secret.Bytes{}, err
 	}
 	var fill [16]byte
-	if _, err := io.ReadFull(random, fill[:]); err != nil {
+	if _, err := io.ReadFull(source(random), fill[:]); err != nil {
 		return secret.Bytes{}, fmt.Errorf("pinblock: randomness: %w", err)
 	}
 	return secret.NewBytes(field(0x1, pin.Reveal(), 8, func(i int) byte { return fill[i] & 0x0F })), nil
@@ -205,7 +216,7 @@ func Encipher4(c cipher.Block, pin secret.Bytes, pan secret.PAN, random io.Reade
 		return nil, errors.New("pinblock: format 4 needs a PAN")
 	}
 	b := field(0x4, pin.Reveal(), 16, func(int) byte { return 0x0A })
-	if _, err := io.ReadFull(random, b[8:]); err != nil {
+	if _, err := io.ReadFull(source(random), b[8:]); err != nil {
 		clear(b)
 		return nil, fmt.Errorf("pinblock: randomness: %w", err)
 	}

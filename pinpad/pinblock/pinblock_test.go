@@ -175,6 +175,37 @@ func TestRandomFormats(t *testing.T) {
 	}
 }
 
+// TestNilRandom: without a source of randomness it is the operating system's,
+// so that two blocks of one PIN differ.
+func TestNilRandom(t *testing.T) {
+	pin := secret.CopyBytes([]byte("1234"))
+	pan, err := secret.NewPAN([]byte("4111111111111111"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, make := range map[string]func() ([]byte, error){
+		"1": func() ([]byte, error) { b, err := Encode1(pin, nil); return b.Reveal(), err },
+		"3": func() ([]byte, error) { b, err := Encode3(pin, pan, nil); return b.Reveal(), err },
+		"4": func() ([]byte, error) { return Encipher4(c, pin, pan, nil) },
+	} {
+		one, err := make()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		two, err := make()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if bytes.Equal(one, two) {
+			t.Errorf("format %s: the same block twice", name)
+		}
+	}
+}
+
 func TestRefusedPINs(t *testing.T) {
 	pan, err := secret.NewPAN([]byte("4761739001010010"))
 	if err != nil {

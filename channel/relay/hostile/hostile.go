@@ -46,6 +46,8 @@ func Cut(Frame) Verdict { return Verdict{Cut: true} }
 type Link struct {
 	under trusted.Link
 	judge func(Frame) Verdict
+	// judging lets one frame be judged at a time.
+	judging sync.Mutex
 
 	mu    sync.Mutex
 	count int
@@ -54,8 +56,8 @@ type Link struct {
 
 var _ trusted.Link = (*Link)(nil)
 
-// New returns a link over another; judge decides each frame's fate, and may
-// keep its bytes.
+// New returns a link over another; judge decides each frame's fate, one frame
+// at a time, and may keep its bytes.
 func New(under trusted.Link, judge func(Frame) Verdict) *Link {
 	return &Link{under: under, judge: judge}
 }
@@ -94,6 +96,8 @@ type direction struct {
 
 // feed takes bytes and returns those that go on.
 func (d *direction) feed(b []byte) (out []byte, cut bool) {
+	d.link.judging.Lock()
+	defer d.link.judging.Unlock()
 	d.held = append(d.held, b...)
 	for len(d.held) >= 4 {
 		n := 4 + int(binary.BigEndian.Uint16(d.held[2:]))

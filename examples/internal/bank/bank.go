@@ -174,17 +174,21 @@ func (b *Bank) Audit(ctx context.Context) (ledger.Report, error) {
 // Serve takes units' channels and the merchant's requests from one listener
 // until ctx ends.
 func (b *Bank) Serve(ctx context.Context, l net.Listener) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	m := newMux(l)
 	h := &http.Server{Handler: b.handler(), ReadHeaderTimeout: 5 * time.Second}
 	errs := make(chan error, 3)
 	var wg sync.WaitGroup
-	wg.Go(func() { errs <- b.server.Serve(ctx, m.channels) })
+	// Whichever part ends ends the others.
+	wg.Go(func() { defer stop(); errs <- b.server.Serve(ctx, m.channels) })
 	wg.Go(func() {
+		defer stop()
 		if err := h.Serve(m.http); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			errs <- err
 		}
 	})
-	wg.Go(func() { errs <- m.run(ctx) })
+	wg.Go(func() { defer stop(); errs <- m.run(ctx) })
 	<-ctx.Done()
 	// The requests under way are answered; new ones find the port closed.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

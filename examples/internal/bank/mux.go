@@ -20,6 +20,9 @@ type mux struct {
 // peekTime is how long a connection may wait with its first byte.
 const peekTime = 10 * time.Second
 
+// acceptPause is how long to wait after a connection could not be accepted.
+const acceptPause = 20 * time.Millisecond
+
 func newMux(l net.Listener) *mux {
 	return &mux{l: l, channels: newSide(l), http: newSide(l)}
 }
@@ -41,19 +44,30 @@ func (m *mux) run(ctx context.Context) error {
 			return fmt.Errorf("bank: listener: %w", err)
 		}
 		if err != nil {
+			// Out of descriptors, mostly: others end soon.
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptPause):
+			}
 			continue
 		}
-		wg.Go(func() { m.sort(c) })
+		wg.Go(func() { m.sort(ctx, c) })
 	}
 }
 
-func (m *mux) sort(c net.Conn) {
+func (m *mux) sort(ctx context.Context, c net.Conn) {
 	if err := c.SetReadDeadline(time.Now().Add(peekTime)); err != nil {
 		_ = c.Close()
 		return
 	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now()) })
+	defer stop()
 	r := bufio.NewReaderSize(c, 512)
 	b, err := r.Peek(1)
+	if !stop() {
+		_ = c.Close()
+		return
+	}
 	if err == nil {
 		err = c.SetReadDeadline(time.Time{})
 	}
