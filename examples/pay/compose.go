@@ -19,7 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
 	"github.com/payunit/payunit/cardreader/secret"
@@ -257,31 +256,6 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 		d.screen.line("unit", fmt.Sprintf("state opened: terminal %s of merchant %s", tid, mid), time.Since(began))
 	}
 	return nil
-}
-
-func (d *demonstration) reader() (cardreader.Reader, error) {
-	if d.o.reader != "sim" {
-		return nil, fmt.Errorf("-reader %s: this version has the software card alone: -reader sim", d.o.reader)
-	}
-	if d.o.trace != "" {
-		return nil, errors.New("-trace: recording comes with the PC/SC version")
-	}
-	p, err := simcard.LookupProfile(d.o.card)
-	if err != nil {
-		return nil, err
-	}
-	f, err := simcard.ParseFaults(d.fault.card)
-	if err != nil {
-		return nil, err
-	}
-	c, err := simcard.New(p, simcard.Options{
-		PKI: testkeys.PKI(), State: simcard.FileState(filepath.Join(d.dir, "card-"+p.Name+".json")),
-		Rand: d.random("card"), Currency: d.o.amount.Currency, Faults: f,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return c.Reader("software card \"" + p.Name + "\""), nil
 }
 
 func (d *demonstration) caKeys() (*oda.Store, error) {

@@ -55,7 +55,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
 	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
-	f.StringVar(&o.reader, "reader", "sim", "sim; pcsc[:NAME] and replay:FILE come with the PC/SC version")
+	f.StringVar(&o.reader, "reader", "sim", "sim, or replay:FILE for a recorded session; pcsc[:NAME] comes with the PC/SC version")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
 	f.StringVar(&o.serverKey, "server-key", "", "hex of the bank's public key; empty takes the published demo key")
