@@ -107,6 +107,10 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 		Storage: u.vault, Keys: u.vault, Link: c.Link, Attester: attest.Software{Keys: u.vault}, DeviceClass: "software",
 		ServerKey: c.ServerKey, Rand: c.Rand,
 	}
+	// The files come first: one that is missing must not cost an activation code.
+	if err := c.load(); err != nil {
+		return err
+	}
 	t, err := enrol.Open(ctx, device)
 	if errors.Is(err, enrol.ErrNotEnrolled) && c.Activation != "" {
 		u.enrolled = true
@@ -130,23 +134,31 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	pc := payment.Config{
-		Device: t, Reader: c.Reader, UI: c.UI, Pad: pad, Storage: u.vault, CAKeys: c.CAKeys,
+		Device: t, Reader: c.Reader, UI: c.UI, Pad: pad, Storage: u.vault, CAKeys: c.CAKeys, Terminal: *c.Terminal,
 		Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
 	}
-	if pc.CAKeys == nil {
-		if pc.CAKeys, err = read(c.CAPKFile, oda.ParseCAPK); err != nil {
+	u.Unit, err = payment.New(pc)
+	return err
+}
+
+// load reads the files that stand for what is not given.
+func (c *Config) load() (err error) {
+	if c.Reader == nil {
+		return errors.New("softunit: Reader is nil and has no default")
+	}
+	if c.CAKeys == nil {
+		if c.CAKeys, err = read(c.CAPKFile, oda.ParseCAPK); err != nil {
 			return err
 		}
 	}
 	if c.Terminal == nil {
-		if pc.Terminal, err = read(c.TerminalFile, emv.ParseTerminal); err != nil {
+		t, err := read(c.TerminalFile, emv.ParseTerminal)
+		if err != nil {
 			return err
 		}
-	} else {
-		pc.Terminal = *c.Terminal
+		c.Terminal = &t
 	}
-	u.Unit, err = payment.New(pc)
-	return err
+	return nil
 }
 
 func read[T any](path string, parse func(io.Reader) (T, error)) (T, error) {

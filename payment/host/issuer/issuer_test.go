@@ -312,6 +312,18 @@ func TestCounter(t *testing.T) {
 	d.want("declined, again with less", d.authorize(d.requestATC(501, 1, "")), CodeNotHonoured)
 }
 
+// TestCountersInAnyOrder: a card that was set back counts again below what was
+// seen, and no counter is good twice.
+func TestCountersInAnyOrder(t *testing.T) {
+	d := newDesk(t, Config{CountersInAnyOrder: true}, line{})
+	for _, atc := range []uint16{500, 6, 65535, 64, 63, 1} {
+		d.want(fmt.Sprintf("counter %d", atc), d.authorize(d.requestATC(atc, 100, "")), CodeApproved)
+	}
+	for _, atc := range []uint16{1, 63, 64, 500, 6, 65535} {
+		d.want(fmt.Sprintf("counter %d again", atc), d.authorize(d.requestATC(atc, 100, "")), CodeNotHonoured)
+	}
+}
+
 func TestPINTries(t *testing.T) {
 	d := newDesk(t, Config{}, line{})
 	d.want("first wrong", d.authorize(d.request(100, "1111")), CodeWrongPIN)
