@@ -85,7 +85,7 @@ func (p *run) request(ctx context.Context) (*acquirer.Message, error) {
 	m := &acquirer.Message{
 		MTI:              "0200",
 		PAN:              a.PAN.Clone(),
-		ProcessingCode:   "000000",
+		ProcessingCode:   processingCode(p.trade.Type),
 		Amount:           &amount,
 		TransmissionTime: now.UTC(),
 		STAN:             stan,

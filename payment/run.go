@@ -145,10 +145,10 @@ func (p *run) checkTrade() error {
 		return fmt.Errorf("%w: order %s", ErrOrderPending, p.order.ID)
 	case t.State != trade.Open:
 		return fmt.Errorf("%w: order state %q", ErrServer, t.State)
-	case t.Type != trade.Sale:
+	case t.Type != trade.Sale && t.Type != trade.Refund:
 		return fmt.Errorf("%w: trade type %q", ErrUnsupported, t.Type)
 	case t.Amount.Minor <= 0:
-		return fmt.Errorf("%w: sale of no amount", ErrServer)
+		return fmt.Errorf("%w: %s of no amount", ErrServer, t.Type)
 	}
 	if _, err := t.Amount.BCD12(); err != nil {
 		return fmt.Errorf("%w: %w", ErrServer, err)
@@ -192,7 +192,7 @@ func (p *run) read(ctx context.Context) error {
 	began = p.u.c.Now()
 	people := p.u.pin.people
 	p.emv, err = p.u.kernel.Start(ctx, card, emv.Transaction{
-		Type:    0x00,
+		Type:    transactionType(p.trade.Type),
 		Amount:  p.trade.Amount,
 		Counter: uint32(n % 1e8),
 		Time:    began,

@@ -9,7 +9,8 @@
 // payment that anything interrupts is reversed, by the next Recover at the
 // latest.
 //
-// This version makes sales on the contact interface, authorised online. Other
+// This version makes sales and refunds on the contact interface, authorised
+// online. Other
 // kinds of trade, and offline approvals, return ErrUnsupported.
 package payment
 

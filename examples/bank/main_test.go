@@ -236,7 +236,7 @@ func TestMinimal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.CreateOrder(t.Context(), "A-1", trade.Sale, money.New(999, eur)); err != nil {
+	if err := m.CreateOrder(t.Context(), "A-1", trade.Sale, money.New(999, eur), ""); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

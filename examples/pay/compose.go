@@ -333,13 +333,13 @@ func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.
 func (d *demonstration) placeOrder(ctx context.Context, id string) error {
 	var err error
 	if d.bank != nil {
-		err = d.bank.CreateOrder(ctx, host.Order{ID: id, Type: d.o.kind, Amount: d.o.amount, Merchant: demo.MerchantID})
+		err = d.bank.CreateOrder(ctx, host.Order{ID: id, Type: d.o.kind, Amount: d.o.amount, Merchant: demo.MerchantID, Original: d.o.original})
 	} else {
-		err = d.merchant().CreateOrder(ctx, id, d.o.kind, d.o.amount)
+		err = d.merchant().CreateOrder(ctx, id, d.o.kind, d.o.amount, d.o.original)
 	}
 	if err != nil {
-		if d.o.kind != trade.Sale {
-			return fmt.Errorf("-type %s: this version makes sales: %w", d.o.kind, err)
+		if d.o.kind != trade.Sale && d.o.kind != trade.Refund {
+			return fmt.Errorf("-type %s: this version makes sales and refunds: %w", d.o.kind, err)
 		}
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 type options struct {
 	amount     money.Amount
 	kind       trade.Type
+	original   string
 	order      string
 	reader     string
 	card       string
@@ -53,7 +54,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
-	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales")
+	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales and refunds")
+	f.StringVar(&o.original, "original", "", "the paid order that a refund gives back of; empty for a refund that names none, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, or replay:FILE for a recorded session; pcsc[:NAME] comes with the PC/SC version")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
@@ -98,12 +100,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("-amount: %v", err)
 	}
 	if o.amount.Minor <= 0 {
-		return bad("-amount: a sale needs an amount over zero")
+		return bad("-amount: a payment needs an amount over zero")
 	}
 	o.kind = trade.Type(kind)
 	kinds := []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance}
 	if !slices.Contains(kinds, o.kind) {
 		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance", kind)
+	}
+	if o.original != "" && o.kind != trade.Refund {
+		return bad("-original: a %s has none", o.kind)
 	}
 	if now != "" {
 		if o.now, err = time.Parse(time.RFC3339, now); err != nil {

@@ -49,7 +49,9 @@ func TestExitCodes(t *testing.T) {
 		{"-fault link-down", exitError, "no connection"},
 		{"-fault card:malformed@gpo", exitError, "format"},
 		{"-card blocked-card", exitError, "card blocked"},
-		{"-type refund", exitError, "not supported"},
+		{"-type refund -pin 1234", exitDone, "REFUND"},
+		{"-type void", exitError, "not supported"},
+		{"-original A-1", exitUsage, "-original"},
 		{"-reader pcsc", exitError, "replay:FILE"},
 		{"-reader replay:no-such-file", exitError, "no-such-file"},
 		{"-trace no-such-folder/x", exitError, "-trace"},
@@ -127,6 +129,21 @@ func TestUnknownAndRecovered(t *testing.T) {
 	}
 	if code, out, _ = pay(t, "-state", dir, "-pin", "1234", "-order", "A-1"); code != exitDone || !strings.Contains(out, "paid before") {
 		t.Errorf("paying it again: exit %d\n%s", code, out)
+	}
+}
+
+// TestRefund gives a part of a payment back, once.
+func TestRefund(t *testing.T) {
+	dir := t.TempDir()
+	if code, out, errs := pay(t, "-state", dir, "-pin", "1234", "-order", "A-1"); code != exitDone {
+		t.Fatalf("sale: exit %d\n%s%s", code, out, errs)
+	}
+	refund := []string{"-state", dir, "-pin", "1234", "-type", "refund", "-original", "A-1", "-amount", "10.00", "-order"}
+	if code, out, errs := pay(t, append(refund, "R-1")...); code != exitDone || !strings.Contains(out, "10.00 EUR") {
+		t.Errorf("refund: exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := pay(t, append(refund, "R-2")...); code != exitError || !strings.Contains(out+errs, "more than is left") {
+		t.Errorf("refund of more than is left: exit %d\n%s%s", code, out, errs)
 	}
 }
 

@@ -25,7 +25,7 @@ func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r repl
 		return no(codeFormat, "STAN or RRN of the original is missing")
 	}
 	if m.Original.MTI[:3] != "020" {
-		return no(codeUnsupported, "the original is no sale")
+		return no(codeUnsupported, "the original is no financial request")
 	}
 	if m.Replacement != nil {
 		return no(codeUnsupported, "for a part of the amount")
@@ -67,7 +67,8 @@ func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	e, err := entry(ledger.KindComplete, &a, w, pendingAccount(o.Merchant), merchantAccount(o.Merchant), "completed by the card")
+	_, to := way(o, &a)
+	e, err := entry(ledger.KindComplete, &a, w, pendingAccount(o.Merchant), to, "completed by the card")
 	if err != nil {
 		return reply{}, err
 	}
@@ -148,11 +149,15 @@ func bookBack(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
 	if why := w.m.Reason.String(); why != "" {
 		cause += ": " + why
 	}
-	e, err := entry(ledger.KindReverse, a, w, pendingAccount(o.Merchant), a.Account, cause)
+	from, _ := way(o, a)
+	e, err := entry(ledger.KindReverse, a, w, pendingAccount(o.Merchant), from, cause)
 	if err != nil {
 		return err
 	}
 	if _, err := tx.Post(e); err != nil {
+		return err
+	}
+	if err := refunded(tx, o, -1); err != nil {
 		return err
 	}
 	o.State, o.Authorisation = ledger.OrderOpen, ledger.Key{}

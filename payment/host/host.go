@@ -72,6 +72,9 @@ type Config struct {
 	ServerKey []byte
 	// Dialect is the ISO 8583 dialect; nil means acquirer.Default().
 	Dialect *acquirer.Dialect
+	// RefundsWithoutOriginal takes refunds that name no paid order. Whoever
+	// may create orders can then give away any amount to any card.
+	RefundsWithoutOriginal bool
 	// Limits bound what peers can use up; zero fields have defaults.
 	Limits Limits
 	// Observe is told what happens, in words without secrets, from several

@@ -65,7 +65,9 @@ func TestOrders(t *testing.T) {
 		{"13 digits", func(o *Order) { o.ID, o.Amount.Minor = "o2", money.MaxMinor+1 }, ErrOrder},
 		{"no currency", func(o *Order) { o.ID, o.Amount.Currency = "o2", money.Currency{} }, ErrOrder},
 		{"no merchant", func(o *Order) { o.ID, o.Merchant = "o2", "" }, ErrOrder},
-		{"refund", func(o *Order) { o.ID, o.Type = "o2", trade.Refund }, ErrUnsupported},
+		{"refund of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Refund }, ErrOrder},
+		{"sale with an original", func(o *Order) { o.ID, o.Original = "o2", "o1" }, ErrOrder},
+		{"void", func(o *Order) { o.ID, o.Type = "o2", trade.Void }, ErrUnsupported},
 		{"no type", func(o *Order) { o.ID, o.Type = "o2", "" }, ErrUnsupported},
 	} {
 		o := good
@@ -169,7 +171,9 @@ func TestRefused(t *testing.T) {
 		{"no field 55", func(_ *rig, _ *unit, m *acquirer.Message) { m.ICC = nil }, codeFormat},
 		{"unknown order", func(_ *rig, _ *unit, m *acquirer.Message) { m.Order = "o9" }, codeInvalid},
 		{"no order", func(_ *rig, _ *unit, m *acquirer.Message) { m.Order = "" }, codeInvalid},
-		{"refund", func(_ *rig, _ *unit, m *acquirer.Message) { m.ProcessingCode = acquirer.ProcessingRefund }, codeUnsupported},
+		{"refund for a sale's order", func(_ *rig, _ *unit, m *acquirer.Message) { m.ProcessingCode = acquirer.ProcessingRefund }, codeUnsupported},
+		{"cash", func(_ *rig, _ *unit, m *acquirer.Message) { m.ProcessingCode = acquirer.ProcessingCash }, codeUnsupported},
+		{"card's cryptogram is for a refund", func(_ *rig, u *unit, m *acquirer.Message) { m.ICC = u.card.iccOf(t, 0x20, 1234, true) }, codeAmount},
 		{"no RRN", func(_ *rig, _ *unit, m *acquirer.Message) { m.RRN = "" }, codeFormat},
 		{"wrong PIN", func(_ *rig, u *unit, m *acquirer.Message) {
 			n := u.sale("o1", 1234, "0000")

@@ -19,14 +19,20 @@ type Order struct {
 	Amount money.Amount
 	// Merchant is the merchant id of the terminals that may be paid for it.
 	Merchant string
+	// Original is the paid sale that a refund gives money back of. It may be
+	// "" where Config.RefundsWithoutOriginal allows that.
+	Original string
 }
 
 func (o *Order) check() error {
 	if !word(o.ID, trade.MaxOrderID) {
 		return fmt.Errorf("%w: id: want 1 to %d printable ASCII characters without spaces", ErrOrder, trade.MaxOrderID)
 	}
-	if o.Type != trade.Sale {
+	switch {
+	case o.Type != trade.Sale && o.Type != trade.Refund:
 		return fmt.Errorf("%w: trade of type %q", ErrUnsupported, o.Type)
+	case o.Original != "" && o.Type != trade.Refund:
+		return fmt.Errorf("%w: a %s has no original", ErrOrder, o.Type)
 	}
 	if o.Amount.Currency.IsZero() || o.Amount.Minor <= 0 || o.Amount.Minor > money.MaxMinor {
 		return fmt.Errorf("%w: amount: want 1 to 12 digits of minor units", ErrOrder)
@@ -44,17 +50,26 @@ func (s *Server) CreateOrder(ctx context.Context, o Order) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if o.Type == trade.Refund && o.Original == "" && !s.c.RefundsWithoutOriginal {
+		return fmt.Errorf("%w: a refund names the order that was paid", ErrOrder)
+	}
 	return s.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
 		old, err := tx.Order(o.ID)
 		if errors.Is(err, ledger.ErrNotFound) {
-			return tx.PutOrder(ledger.Order{
-				ID: o.ID, Type: string(o.Type), Amount: o.Amount, Merchant: o.Merchant, State: ledger.OrderOpen, Created: s.c.Now(),
-			})
+			n := ledger.Order{
+				ID: o.ID, Type: string(o.Type), Amount: o.Amount, Merchant: o.Merchant, Original: o.Original, State: ledger.OrderOpen, Created: s.c.Now(),
+			}
+			if _, why, err := refundable(tx, n); err != nil {
+				return err
+			} else if why != "" {
+				return fmt.Errorf("%w: %s: %s", ErrOrder, o.ID, why)
+			}
+			return tx.PutOrder(n)
 		}
 		if err != nil {
 			return err
 		}
-		if old.Type != string(o.Type) || old.Amount != o.Amount || old.Merchant != o.Merchant {
+		if old.Type != string(o.Type) || old.Amount != o.Amount || old.Merchant != o.Merchant || old.Original != o.Original {
 			return fmt.Errorf("%w: %s", ErrOrderExists, o.ID)
 		}
 		return nil

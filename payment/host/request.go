@@ -11,7 +11,6 @@ import (
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
-	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
 
@@ -46,7 +45,7 @@ func (s *Server) request(ctx context.Context, tx ledger.Tx, w *work, t *ledger.T
 	}
 	r := refused
 	if r.code == "" {
-		if r, err = s.authorize(ctx, tx, w, &a); err != nil {
+		if r, err = s.authorize(ctx, tx, w, &a, order); err != nil {
 			return reply{}, err
 		}
 	}
@@ -78,8 +77,8 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 	no := func(code, why string) (ledger.Order, reply, error) {
 		return ledger.Order{}, reply{code: code, said: "refused: " + why}, nil
 	}
-	if m.ProcessingCode != acquirer.ProcessingSale {
-		return no(codeUnsupported, "not a sale")
+	if m.ProcessingCode != acquirer.ProcessingSale && m.ProcessingCode != acquirer.ProcessingRefund {
+		return no(codeUnsupported, "neither a sale nor a refund")
 	}
 	o, err := orderFor(tx, *t, m.Order)
 	var said *trade.Error
@@ -88,15 +87,20 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 		return no(codeInvalid, "no such order for this terminal")
 	case err != nil:
 		return ledger.Order{}, reply{}, err
-	case o.Type != string(trade.Sale):
-		return no(codeUnsupported, "the order is no sale")
+	case m.ProcessingCode != processing(trade.Type(o.Type)):
+		return no(codeUnsupported, "the order is a "+o.Type)
 	case *m.Amount != o.Amount:
 		return no(codeAmount, "the amount is not the order's")
 	case o.State != ledger.OrderOpen:
 		return no(codeDuplicate, "the order is "+string(o.State))
 	}
-	if code, why := sameAsCard(m.ICC, o.Amount); code != "" {
+	if code, why := sameAsCard(m.ICC, o); code != "" {
 		return no(code, why)
+	}
+	if _, why, err := refundable(tx, o); err != nil {
+		return ledger.Order{}, reply{}, err
+	} else if why != "" {
+		return no(codeInvalid, why)
 	}
 	if m.PINBlock == nil {
 		return o, reply{}, nil
@@ -111,8 +115,9 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 }
 
 // sameAsCard looks whether the card's cryptogram was made for the order: field
-// 55 has the amount, the currency and no other amount, each once.
-func sameAsCard(icc []byte, a money.Amount) (code, why string) {
+// 55 has the amount, the currency, the kind and no other amount, each once.
+func sameAsCard(icc []byte, order ledger.Order) (code, why string) {
+	a := order.Amount
 	bcd, err := a.BCD12()
 	if err != nil {
 		return codeAmount, "the amount has no 12 digits"
@@ -121,6 +126,7 @@ func sameAsCard(icc []byte, a money.Amount) (code, why string) {
 		tags.AmountAuthorised:        bcd[:],
 		tags.TransactionCurrencyCode: tlv.AppendN(nil, uint64(a.Currency.Numeric()), 2),
 		tags.AmountOther:             make([]byte, 6),
+		tags.TransactionType:         {transactionType(order)},
 	}
 	seen := map[tlv.Tag]bool{}
 	for o, err := range tlv.All(icc) {
@@ -146,7 +152,7 @@ func sameAsCard(icc []byte, a money.Amount) (code, why string) {
 }
 
 // authorize asks the issuer.
-func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger.Authorisation) (reply, error) {
+func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger.Authorisation, o ledger.Order) (reply, error) {
 	m := w.m
 	pan, err := panOf(m)
 	if err != nil {
@@ -157,11 +163,23 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	if expiry == "" {
 		expiry = m.Track2.Expiry()
 	}
-	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, PIN: w.pin, ICC: m.ICC})
+	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
+		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Credit: o.Type == string(trade.Refund), PIN: w.pin, ICC: m.ICC,
+	})
 	if err != nil {
 		return reply{}, err
 	}
 	a.Card, a.Account = d.Card, d.Account
+	if d.Approved() {
+		same, err := sameCard(tx, o, d.Card)
+		if err != nil {
+			return reply{}, err
+		}
+		if !same {
+			// The issuer's answer says yes to the card: it does not go out.
+			return reply{code: codeInvalid, said: "refused: another card paid the original"}, nil
+		}
+	}
 	r := reply{code: d.Code, authCode: d.AuthCode, icc: d.ICC, said: "issuer: " + d.Reason}
 	if !d.Approved() {
 		r.authCode = ""
@@ -169,10 +187,11 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	return r, nil
 }
 
-// bookRequest moves the amount from the card to what the merchant waits for, and
-// makes the order pending.
+// bookRequest moves the amount away from who pays to what waits for the card's
+// last word, and makes the order pending.
 func bookRequest(tx ledger.Tx, w *work, a *ledger.Authorisation, o ledger.Order) error {
-	e, err := entry(ledger.KindBook, a, w, a.Account, pendingAccount(o.Merchant), "sale approved by the issuer")
+	from, _ := way(o, a)
+	e, err := entry(ledger.KindBook, a, w, from, pendingAccount(o.Merchant), o.Type+" approved by the issuer")
 	if err != nil {
 		return err
 	}
@@ -182,6 +201,9 @@ func bookRequest(tx ledger.Tx, w *work, a *ledger.Authorisation, o ledger.Order)
 	}
 	if !posted {
 		return fmt.Errorf("%w: a request that is not known is booked", ledger.ErrConflict)
+	}
+	if err := refunded(tx, o, +1); err != nil {
+		return err
 	}
 	o.State, o.Authorisation = ledger.OrderPending, a.Key
 	return tx.PutOrder(o)

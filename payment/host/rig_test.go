@@ -273,8 +273,14 @@ func newCard(t testing.TB) *card {
 	return &card{scheme: s, keys: keys, pan: pan}
 }
 
-// icc is field 55 of a new transaction.
+// icc is field 55 of a new sale.
 func (c *card) icc(t testing.TB, minor int64, pin bool) []byte {
+	t.Helper()
+	return c.iccOf(t, 0x00, minor, pin)
+}
+
+// iccOf is field 55 of a new transaction of a type.
+func (c *card) iccOf(t testing.TB, kind byte, minor int64, pin bool) []byte {
 	t.Helper()
 	c.mu.Lock()
 	c.atc++
@@ -291,7 +297,7 @@ func (c *card) icc(t testing.TB, minor int64, pin bool) []byte {
 	b = tlv.Append(b, tags.TVR, tvr)
 	b = tlv.Append(b, tags.TransactionCurrencyCode, []byte{9, 0x78})
 	b = tlv.Append(b, tags.TransactionDate, []byte{0x26, 0x11, 0x24})
-	b = tlv.Append(b, tags.TransactionType, []byte{0})
+	b = tlv.Append(b, tags.TransactionType, []byte{kind})
 	b = tlv.Append(b, tags.UnpredictableNumber, []byte{1, 2, 3, 4})
 	b = tlv.Append(b, tags.AIP, []byte{0x3C, 0})
 	b = tlv.Append(b, tags.ATC, binary.BigEndian.AppendUint16(nil, atc))

@@ -20,6 +20,7 @@ import (
 // The merchant's interface, JSON over HTTP with a bearer token:
 //
 //	POST /orders       {"id":"A-1","type":"sale","amount":"12.34","currency":"EUR"}
+//	                   {"id":"R-1","type":"refund","original":"A-1","amount":"2.34","currency":"EUR"}
 //	POST /activations  {}  ->  {"code":"…"}
 //	GET  /orders/ID    ->  {"state":"open|pending|paid"}
 //	GET  /audit        ->  {"entries":2,"pending":0,"problems":[]}
@@ -28,6 +29,7 @@ type orderBody struct {
 	Type     string `json:"type"`
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
+	Original string `json:"original,omitempty"`
 }
 
 func (b *Bank) handler() http.Handler {
@@ -69,7 +71,7 @@ func (b *Bank) postOrder(w http.ResponseWriter, r *http.Request) {
 		a, err = money.Parse(o.Amount, c)
 	}
 	if err == nil {
-		err = b.CreateOrder(r.Context(), host.Order{ID: o.ID, Type: trade.Type(o.Type), Amount: a, Merchant: demo.MerchantID})
+		err = b.CreateOrder(r.Context(), host.Order{ID: o.ID, Type: trade.Type(o.Type), Amount: a, Merchant: demo.MerchantID, Original: o.Original})
 	}
 	answer(w, map[string]string{"id": o.ID}, err)
 }
@@ -131,9 +133,9 @@ func (m Merchant) post(ctx context.Context, path string, in, out any) error {
 	return json.Unmarshal(b, out)
 }
 
-// CreateOrder places an order.
-func (m Merchant) CreateOrder(ctx context.Context, id string, t trade.Type, a money.Amount) error {
-	return m.post(ctx, "/orders", orderBody{id, string(t), a.Decimal(), a.Currency.Code()}, &struct{ ID string }{})
+// CreateOrder places an order; original is what a refund gives back of.
+func (m Merchant) CreateOrder(ctx context.Context, id string, t trade.Type, a money.Amount, original string) error {
+	return m.post(ctx, "/orders", orderBody{id, string(t), a.Decimal(), a.Currency.Code(), original}, &struct{ ID string }{})
 }
 
 // Activate fetches an activation code.

@@ -112,6 +112,9 @@ type Request struct {
 	// none.
 	Expiry string
 	Amount money.Amount
+	// Credit: the amount is given to the cardholder, as a refund is. Limit and
+	// balance do not count.
+	Credit bool
 	// PIN is the deciphered PIN in ASCII digits, empty when none was entered.
 	// It stays the caller's to wipe.
 	PIN secret.Bytes
@@ -186,6 +189,9 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		d.Code, d.Reason = i.decide(k, &state, f, r)
 	} else {
 		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
+	}
+	if d.Code == "" && r.Credit {
+		d.Code, d.Reason = CodeApproved, "approved"
 	}
 	if d.Code == "" {
 		if d.Code, d.Reason, err = i.funds(tx, k, r.Amount); err != nil {
@@ -284,7 +290,7 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 		return CodeNotPermitted, "the account is in " + k.opening.Currency.Code()
 	case r.Amount.Minor <= 0:
 		return CodeFormat, "the amount is not positive"
-	case limit > 0 && r.Amount.Minor > limit:
+	case limit > 0 && !r.Credit && r.Amount.Minor > limit:
 		return CodeOverLimit, "over the limit of one payment, " + money.New(limit, r.Amount.Currency).String()
 	}
 	return "", ""

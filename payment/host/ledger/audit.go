@@ -35,6 +35,8 @@ func Audit(ctx context.Context, l Ledger) (Report, error) {
 			balances: map[[2]string]int64{},
 			booked:   map[Key]map[Kind]Entry{},
 			live:     map[string]Authorisation{},
+			refunds:  map[string]int64{},
+			refunded: map[string]Order{},
 		}
 		for _, step := range []func() error{
 			func() error { return tx.EachEntry(a.entry) },
@@ -65,6 +67,10 @@ type auditor struct {
 	booked map[Key]map[Kind]Entry
 	// live are the approved and completed authorisations by order.
 	live map[string]Authorisation
+	// refunds are the sums of the live refunds by the order that they give
+	// back of, refunded the orders that say so of themselves.
+	refunds  map[string]int64
+	refunded map[string]Order
 }
 
 func (a *auditor) wrong(format string, v ...any) {
@@ -228,6 +234,12 @@ func (a *auditor) order(o Order) error {
 	case o.State != OrderPending && o.State != OrderPaid:
 		a.wrong("order %s: state is not known", o.ID)
 	}
+	if o.Original != "" && booked {
+		a.refunds[o.Original] += o.Amount.Minor
+	}
+	if o.Refunded != 0 {
+		a.refunded[o.ID] = o
+	}
 	return nil
 }
 
@@ -244,6 +256,15 @@ func (a *auditor) finish() {
 	}
 	for id, v := range a.live {
 		rest = append(rest, fmt.Sprintf("authorisation %s is booked for order %s, which there is not", v.Key, id))
+	}
+	for id, sum := range a.refunds {
+		if o := a.refunded[id]; o.Refunded != sum {
+			rest = append(rest, fmt.Sprintf("order %s: %d is given back, it says %d", id, sum, o.Refunded))
+		}
+		delete(a.refunded, id)
+	}
+	for id, o := range a.refunded {
+		rest = append(rest, fmt.Sprintf("order %s says that %d is given back, and no refund is booked", id, o.Refunded))
 	}
 	slices.Sort(rest)
 	for _, s := range rest {

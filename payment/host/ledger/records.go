@@ -29,7 +29,13 @@ type Order struct {
 	State    OrderState
 	// Authorisation is what made the order pending or paid, else zero.
 	Authorisation Key
-	Created       time.Time
+	// Original is the order of which a refund gives money back, "" when there
+	// is none.
+	Original string
+	// Refunded is how much of a sale is given back, in minor units of Amount:
+	// the sum of the refunds that are pending or paid.
+	Refunded int64
+	Created  time.Time
 }
 
 // Terminal is an enrolled unit.

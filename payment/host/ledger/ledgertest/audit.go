@@ -119,6 +119,30 @@ func auditGood(t *testing.T, s Store) {
 	dirty(t, l, "entry without an authorisation")
 }
 
+// auditRefunds: what an order says is given back is what its refunds give.
+func auditRefunds(t *testing.T, s Store) {
+	l := s.Open(t)
+	Sample(t, l)
+	put := func(id string, alter func(*ledger.Order)) {
+		update(t, l, func(tx ledger.Tx) error {
+			o, err := tx.Order(id)
+			if err != nil {
+				return err
+			}
+			alter(&o)
+			return tx.PutOrder(o)
+		})
+	}
+	put("order-1", func(o *ledger.Order) { o.Refunded = 50 })
+	dirty(t, l, "given back without a refund")
+	put("order-2", func(o *ledger.Order) { o.Original = "order-1" })
+	dirty(t, l, "another sum given back than the refunds'")
+	put("order-1", func(o *ledger.Order) { o.Refunded = 0 })
+	dirty(t, l, "a refund that its original does not know")
+	put("order-2", func(o *ledger.Order) { o.Original = "" })
+	Clean(t, l)
+}
+
 func dirty(t *testing.T, l ledger.Ledger, what string) {
 	t.Helper()
 	r, err := ledger.Audit(t.Context(), l)

@@ -47,6 +47,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"two at once", twoAtOnce},
 		{"one update at a time", oneAtATime},
 		{"audit", auditGood},
+		{"audit of refunds", auditRefunds},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newStore(t)) })
 	}

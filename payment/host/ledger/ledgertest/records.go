@@ -12,7 +12,7 @@ import (
 func orders(t *testing.T, s Store) {
 	o := ledger.Order{
 		ID: "order 1/ä", Type: "sale", Amount: eur(t, 1234), Merchant: "M1", State: ledger.OrderPaid,
-		Authorisation: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Created: at,
+		Authorisation: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Original: "order 0", Refunded: 234, Created: at,
 	}
 	get := func(tx ledger.Tx) (ledger.Order, error) { return tx.Order(o.ID) }
 	kept(t, s, o, func(tx ledger.Tx, o ledger.Order) error { return tx.PutOrder(o) }, get)
@@ -28,6 +28,12 @@ func orders(t *testing.T, s Store) {
 	}
 	if err := l.Update(t.Context(), func(tx ledger.Tx) error { return tx.PutOrder(ledger.Order{ID: "x"}) }); !errors.Is(err, ledger.ErrInvalid) {
 		t.Errorf("order without amount: got %v, want ErrInvalid", err)
+	}
+	for _, refunded := range []int64{-1, 1235} {
+		o.Refunded = refunded
+		if err := l.Update(t.Context(), func(tx ledger.Tx) error { return tx.PutOrder(o) }); !errors.Is(err, ledger.ErrInvalid) {
+			t.Errorf("order of 1234 with %d given back: got %v, want ErrInvalid", refunded, err)
+		}
 	}
 }
 

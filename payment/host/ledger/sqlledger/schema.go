@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 1
+const version = 2
 
-// schema is version 1. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 2. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -26,7 +26,9 @@ var schema = [...]string{
 		merchant TEXT NOT NULL,
 		state TEXT NOT NULL,
 		authorisation TEXT NOT NULL,
-		created INTEGER NOT NULL
+		created INTEGER NOT NULL,
+		original TEXT NOT NULL DEFAULT '',
+		refunded INTEGER NOT NULL DEFAULT 0
 	) WITHOUT ROWID`,
 	`CREATE TABLE terminals (
 		id TEXT PRIMARY KEY,
@@ -110,8 +112,17 @@ var schema = [...]string{
 	fmt.Sprintf(`PRAGMA user_version = %d`, version),
 }
 
-// migrate makes the tables of an empty database, and refuses what is neither
-// empty nor of this version.
+// upgrades[n] turns version n+1 into the next.
+var upgrades = [...][]string{
+	{
+		`ALTER TABLE orders ADD COLUMN original TEXT NOT NULL DEFAULT ''`,
+		`ALTER TABLE orders ADD COLUMN refunded INTEGER NOT NULL DEFAULT 0`,
+		`PRAGMA user_version = 2`,
+	},
+}
+
+// migrate makes the tables of an empty database, brings an older version up to
+// this one, and refuses what is neither.
 func migrate(ctx context.Context, conn *sql.Conn) (err error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("sqlledger: reading the version: %w", err)
@@ -136,6 +147,14 @@ func migrate(ctx context.Context, conn *sql.Conn) (err error) {
 	}
 	switch {
 	case app == application && found == version:
+	case app == application && found >= 1 && found < version:
+		for _, step := range upgrades[found-1:] {
+			for _, q := range step {
+				if _, err := conn.ExecContext(ctx, q); err != nil {
+					return fmt.Errorf("sqlledger: from version %d to %d: %w", found, version, err)
+				}
+			}
+		}
 	case app == application:
 		return fmt.Errorf("%w: version %d, this program has %d", ledger.ErrVersion, found, version)
 	case app != 0 || tables != 0:

@@ -66,7 +66,7 @@ func TestVolatile(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	for _, c := range []struct{ name, query string }{
-		{"newer version", "PRAGMA user_version = 2"},
+		{"newer version", "PRAGMA user_version = 3"},
 		{"another program's file", "PRAGMA application_id = 7"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -90,6 +90,31 @@ func TestVersion(t *testing.T) {
 			t.Errorf("got %v, want ErrVersion", err)
 		}
 	})
+}
+
+// A store of version 1 is brought up to this version with what is in it.
+func TestUpgrade(t *testing.T) {
+	s := newStore(t).(store)
+	l := s.Open(t)
+	ledgertest.Sample(t, l)
+	db := s.db(t)
+	for _, q := range []string{
+		"ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "PRAGMA user_version = 1",
+	} {
+		if _, err := db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := ledgertest.Clean(t, again); r.Orders != 5 || r.Entries != 6 {
+		t.Errorf("after the upgrade: %+v", r)
+	}
+	if _, err := Open(t.Context(), s.db(t)); err != nil {
+		t.Errorf("opened once more: %v", err)
+	}
 }
 
 // A database that can't be durable is refused: one in memory has no

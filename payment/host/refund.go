@@ -1,0 +1,90 @@
+package host
+
+import (
+	"errors"
+
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// processing is the processing code of an order's type, "" for a type that has
+// none here.
+func processing(t trade.Type) string {
+	switch t {
+	case trade.Sale:
+		return acquirer.ProcessingSale
+	case trade.Refund:
+		return acquirer.ProcessingRefund
+	}
+	return ""
+}
+
+// transactionType is tag 9C of an order: the first two digits of its processing
+// code (EMV 4.4 Book 3, Annex A).
+func transactionType(o ledger.Order) byte {
+	if o.Type == string(trade.Refund) {
+		return 0x20
+	}
+	return 0x00
+}
+
+// way is how the money of an order goes: from one account, through the pending
+// account, to the other.
+func way(o ledger.Order, a *ledger.Authorisation) (from, to string) {
+	if o.Type == string(trade.Refund) {
+		return merchantAccount(o.Merchant), a.Account
+	}
+	return a.Account, merchantAccount(o.Merchant)
+}
+
+// refundable looks whether o is a refund that its original has room for, and
+// returns the original. why is not empty when it is not; orders without an
+// original have room.
+func refundable(tx ledger.Tx, o ledger.Order) (original ledger.Order, why string, err error) {
+	if o.Original == "" {
+		return ledger.Order{}, "", nil
+	}
+	original, err = tx.Order(o.Original)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound), err == nil && original.Merchant != o.Merchant:
+		return ledger.Order{}, "the merchant has no order of the original's name", nil
+	case err != nil:
+		return ledger.Order{}, "", err
+	case original.Type != string(trade.Sale):
+		return original, "the original is no sale", nil
+	case original.State != ledger.OrderPaid:
+		return original, "the original is not paid", nil
+	case original.Amount.Currency != o.Amount.Currency:
+		return original, "the original was paid in " + original.Amount.Currency.Code(), nil
+	case o.Amount.Minor > original.Amount.Minor-original.Refunded:
+		return original, "more than is left of the original", nil
+	}
+	return original, "", nil
+}
+
+// refunded counts a refund towards its original, or no longer when sign is -1.
+func refunded(tx ledger.Tx, o ledger.Order, sign int64) error {
+	if o.Original == "" {
+		return nil
+	}
+	original, err := tx.Order(o.Original)
+	if err != nil {
+		return err
+	}
+	original.Refunded += sign * o.Amount.Minor
+	return tx.PutOrder(original)
+}
+
+// sameCard looks whether a refund goes to the card that paid.
+func sameCard(tx ledger.Tx, o ledger.Order, card string) (bool, error) {
+	if o.Original == "" {
+		return true, nil
+	}
+	original, err := tx.Order(o.Original)
+	if err != nil {
+		return false, err
+	}
+	paid, err := tx.Authorisation(original.Authorisation)
+	return err == nil && paid.Card == card, err
+}
