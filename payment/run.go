@@ -48,6 +48,9 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 	if err := p.confirm(ctx); err != nil {
 		return p.giveUp(ctx, err)
 	}
+	if p.trade.Type == trade.Void {
+		return p.void(ctx)
+	}
 	if err := p.read(ctx); err != nil {
 		return p.giveUp(ctx, err)
 	}
@@ -143,10 +146,14 @@ func (p *run) checkTrade() error {
 		return fmt.Errorf("%w: order %s", ErrAlreadyPaid, p.order.ID)
 	case t.State == trade.Pending:
 		return fmt.Errorf("%w: order %s", ErrOrderPending, p.order.ID)
+	case t.State == trade.Voided:
+		return fmt.Errorf("%w: order %s", ErrVoided, p.order.ID)
 	case t.State != trade.Open:
 		return fmt.Errorf("%w: order state %q", ErrServer, t.State)
-	case t.Type != trade.Sale && t.Type != trade.Refund:
+	case t.Type != trade.Sale && t.Type != trade.Refund && t.Type != trade.Void:
 		return fmt.Errorf("%w: trade type %q", ErrUnsupported, t.Type)
+	case t.Type == trade.Void && t.Original == nil:
+		return fmt.Errorf("%w: void of nothing", ErrServer)
 	case t.Amount.Minor <= 0:
 		return fmt.Errorf("%w: %s of no amount", ErrServer, t.Type)
 	}

@@ -49,7 +49,12 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 			return rep, fmt.Errorf("payment: settling: %w", err)
 		}
 		u.tell(PhaseRecover, "order %s owes a %s, reference %s", e.Order, e.State, e.RRN)
-		if err := u.send(ctx, l, &e); err != nil {
+		err := u.send(ctx, l, &e)
+		if no := (*voidRefused)(nil); errors.As(err, &no) {
+			rep.Settled = append(rep.Settled, no.result(e))
+			continue
+		}
+		if err != nil {
 			u.tell(PhaseRecover, "order %s still owes it: %v", e.Order, err)
 			rep.Pending = append(rep.Pending, e.Order)
 			last = err
@@ -73,6 +78,9 @@ func settled(e journal.Entry) (Result, error) {
 	if e.State == journal.Completion {
 		return stored(e.Result)
 	}
+	if e.State == journal.Void {
+		return voided(e), nil
+	}
 	r := Result{
 		Outcome: Declined, Order: e.Order, Type: trade.Type(e.Type), STAN: e.STAN, RRN: e.RRN, Reversed: true,
 		Reasons: []string{"what the bank may have booked was reversed: nothing is charged"},
@@ -90,6 +98,9 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	phase, what := PhaseReverse, "reversal"
 	if e.State == journal.Completion {
 		phase, what = PhaseComplete, "completion"
+	}
+	if e.State == journal.Void {
+		what = "void"
 	}
 	out, err := u.seal(ctx, m)
 	if err != nil {
@@ -109,12 +120,21 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 		return err
 	}
 	defer resp.Wipe()
-	if text, ok := acquirer.ResponseText(resp.ResponseCode); !ok {
+	text, ok := acquirer.ResponseText(resp.ResponseCode)
+	if !ok && e.State == journal.Void {
+		// A no is an answer: the payment stands, and nothing is owed.
+		u.tell(phase, "the server refuses the void: %s", text)
+		if err := u.journal.Settle(context.WithoutCancel(ctx), e.Order, nil); err != nil {
+			return err
+		}
+		return &voidRefused{code: resp.ResponseCode, text: text}
+	}
+	if !ok {
 		return fmt.Errorf("%w: the %s was answered with %s (%s)", ErrServer, what, resp.ResponseCode, text)
 	}
 	u.tell(phase, "the server acknowledges the %s", what)
 	var keep json.RawMessage
-	if e.State == journal.Completion {
+	if e.State == journal.Completion || e.State == journal.Void {
 		keep = e.Result
 	}
 	return u.journal.Settle(context.WithoutCancel(ctx), e.Order, keep)
@@ -139,9 +159,12 @@ func (u *Unit) advice(e journal.Entry) *acquirer.Message {
 		Order:            e.Order,
 		Original:         &acquirer.Original{MTI: e.MTI, STAN: e.STAN, TransmissionTime: e.TransmissionTime},
 	}
-	if e.State == journal.Completion {
+	switch e.State {
+	case journal.Completion:
 		m.MTI, m.ICC = "0220", e.ICC
-	} else {
+	case journal.Void:
+		m.MTI, m.Reason = "0400", acquirer.Reason(e.Reason)
+	default:
 		m.Reason = acquirer.Reason(e.Reason)
 	}
 	if e.Attempts > 0 {

@@ -10,7 +10,7 @@
 // latest.
 //
 // This version makes sales and refunds on the contact interface, authorised
-// online. Other
+// online, and voids. Other
 // kinds of trade, and offline approvals, return ErrUnsupported.
 package payment
 
@@ -35,6 +35,8 @@ var (
 	ErrOrder = errors.New("payment: not an order id")
 	// ErrAlreadyPaid: the server has the order as paid, by another unit.
 	ErrAlreadyPaid = errors.New("payment: the order is paid already")
+	// ErrVoided: the order was paid, and that was undone; pay a new order.
+	ErrVoided = errors.New("payment: the order was voided")
 	// ErrOrderPending: another unit has a request for the order under way.
 	ErrOrderPending = errors.New("payment: another unit is paying the order")
 	// ErrUnsupported: this version can't do what was asked. Nothing was
@@ -109,7 +111,7 @@ func (u *Unit) tell(p Phase, format string, a ...any) {
 // Pay carries one order out. It returns a Result for every ending that is an
 // outcome, and an error when a step could not be carried out before anything
 // was requested: then nothing was charged. Exactly one event with Final set is
-// observed. Errors: ErrBusy, ErrOrder, ErrAlreadyPaid, ErrOrderPending,
+// observed. Errors: ErrBusy, ErrOrder, ErrAlreadyPaid, ErrVoided, ErrOrderPending,
 // ErrUnsupported, ErrServer, ErrCard, ErrOwed, those of the trusted modules, or
 // one that wraps ctx.Err().
 func (u *Unit) Pay(ctx context.Context, o Order) (Result, error) {

@@ -31,7 +31,6 @@ import (
 	"github.com/payunit/payunit/payment/enrol"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/softunit"
-	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/pinpad/softpad"
 	"github.com/payunit/payunit/trusted"
 	"github.com/payunit/payunit/trusted/console"
@@ -338,8 +337,8 @@ func (d *demonstration) placeOrder(ctx context.Context, id string) error {
 		err = d.merchant().CreateOrder(ctx, id, d.o.kind, d.o.amount, d.o.original)
 	}
 	if err != nil {
-		if d.o.kind != trade.Sale && d.o.kind != trade.Refund {
-			return fmt.Errorf("-type %s: this version makes sales and refunds: %w", d.o.kind, err)
+		if errors.Is(err, host.ErrUnsupported) {
+			return fmt.Errorf("-type %s: this version makes sales, refunds and voids: %w", d.o.kind, err)
 		}
 		return err
 	}

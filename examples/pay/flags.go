@@ -54,8 +54,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
-	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales and refunds")
-	f.StringVar(&o.original, "original", "", "the paid order that a refund gives back of; empty for a refund that names none, which this bank takes")
+	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales, refunds and voids")
+	f.StringVar(&o.original, "original", "", "the paid order that a refund gives back of or a void undoes; may be empty for a refund, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, or replay:FILE for a recorded session; pcsc[:NAME] comes with the PC/SC version")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
@@ -107,8 +107,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if !slices.Contains(kinds, o.kind) {
 		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance", kind)
 	}
-	if o.original != "" && o.kind != trade.Refund {
+	if o.original != "" && o.kind != trade.Refund && o.kind != trade.Void {
 		return bad("-original: a %s has none", o.kind)
+	}
+	if o.original == "" && o.kind == trade.Void {
+		return bad("-original: a void names the paid order that it undoes")
 	}
 	if now != "" {
 		if o.now, err = time.Parse(time.RFC3339, now); err != nil {

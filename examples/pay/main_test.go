@@ -50,7 +50,8 @@ func TestExitCodes(t *testing.T) {
 		{"-fault card:malformed@gpo", exitError, "format"},
 		{"-card blocked-card", exitError, "card blocked"},
 		{"-type refund -pin 1234", exitDone, "REFUND"},
-		{"-type void", exitError, "not supported"},
+		{"-type preauth", exitError, "not supported"},
+		{"-type void", exitUsage, "-original"},
 		{"-original A-1", exitUsage, "-original"},
 		{"-reader pcsc", exitError, "replay:FILE"},
 		{"-reader replay:no-such-file", exitError, "no-such-file"},
@@ -144,6 +145,21 @@ func TestRefund(t *testing.T) {
 	}
 	if code, out, errs := pay(t, append(refund, "R-2")...); code != exitError || !strings.Contains(out+errs, "more than is left") {
 		t.Errorf("refund of more than is left: exit %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestVoid undoes a payment, once.
+func TestVoid(t *testing.T) {
+	dir := t.TempDir()
+	if code, out, errs := pay(t, "-state", dir, "-pin", "1234", "-order", "A-1"); code != exitDone {
+		t.Fatalf("sale: exit %d\n%s%s", code, out, errs)
+	}
+	void := []string{"-state", dir, "-pin", "1234", "-type", "void", "-original", "A-1", "-order"}
+	if code, out, errs := pay(t, append(void, "V-1")...); code != exitDone || !strings.Contains(out, "taken back") {
+		t.Errorf("void: exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := pay(t, append(void, "V-2")...); code != exitError || !strings.Contains(out+errs, "not paid") {
+		t.Errorf("void of what is voided: exit %d\n%s%s", code, out, errs)
 	}
 }
 

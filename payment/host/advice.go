@@ -42,7 +42,13 @@ func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r repl
 	case stamp(m.Original.TransmissionTime) != stamp(a.Transmitted):
 		return no(codeNoOriginal, "the original was sent at another time")
 	case m.Order != "" && m.Order != a.Order:
-		return no(codeNoOriginal, "the original is for another order")
+		if _, isVoid, err := voidOf(tx, w, &a); err != nil || !isVoid || m.MTI[:3] != "040" {
+			r := reply{code: codeNoOriginal, said: "refused: the original is for another order"}
+			return ledger.Authorisation{}, false, r, err
+		}
+		if *m.Amount != a.Amount {
+			return no(codeAmount, "the amount is not the original's")
+		}
 	case *m.Amount != a.Amount:
 		return no(codeAmount, "the amount is not the original's")
 	}
@@ -60,6 +66,8 @@ func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
 		return reply{code: codeNoOriginal, said: "refused: there is no such request"}, nil
 	case a.State == ledger.AuthCompleted:
 		return reply{code: codeApproved, authCode: a.AuthCode, said: "repeated: the payment stands"}, nil
+	case a.State == ledger.AuthVoided:
+		return reply{code: codeApproved, authCode: a.AuthCode, said: "repeated: it was completed, and voided since"}, nil
 	case a.State != ledger.AuthApproved:
 		return reply{code: codeInvalid, said: "refused: the request was " + string(a.State)}, nil
 	}
@@ -120,13 +128,20 @@ func (s *Server) reversal(tx ledger.Tx, w *work) (reply, error) {
 	if err != nil || r.code != "" {
 		return r, err
 	}
+	if found && w.m.Order != "" && w.m.Order != a.Order {
+		o, _, err := voidOf(tx, w, &a)
+		if err != nil {
+			return reply{}, err
+		}
+		return s.void(tx, w, a, o)
+	}
 	said := "reversed: there was no request; one that comes late will be refused"
 	switch {
 	case !found:
 	case a.State == ledger.AuthReversed:
 		return reply{code: codeApproved, said: "repeated: reversed before"}, nil
-	case a.State == ledger.AuthCompleted:
-		return reply{code: codeInvalid, said: "refused: the payment is completed"}, nil
+	case a.State == ledger.AuthCompleted, a.State == ledger.AuthVoided:
+		return reply{code: codeInvalid, said: "refused: the payment is " + string(a.State)}, nil
 	case a.State == ledger.AuthApproved:
 		if err := bookBack(tx, w, &a); err != nil {
 			return reply{}, err

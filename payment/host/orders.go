@@ -19,8 +19,9 @@ type Order struct {
 	Amount money.Amount
 	// Merchant is the merchant id of the terminals that may be paid for it.
 	Merchant string
-	// Original is the paid sale that a refund gives money back of. It may be
-	// "" where Config.RefundsWithoutOriginal allows that.
+	// Original is the paid sale that a refund gives money back of, or that a
+	// void undoes. A refund's may be "" where Config.RefundsWithoutOriginal
+	// allows that. A void's amount is that of the sale.
 	Original string
 }
 
@@ -29,10 +30,12 @@ func (o *Order) check() error {
 		return fmt.Errorf("%w: id: want 1 to %d printable ASCII characters without spaces", ErrOrder, trade.MaxOrderID)
 	}
 	switch {
-	case o.Type != trade.Sale && o.Type != trade.Refund:
+	case o.Type != trade.Sale && o.Type != trade.Refund && o.Type != trade.Void:
 		return fmt.Errorf("%w: trade of type %q", ErrUnsupported, o.Type)
-	case o.Original != "" && o.Type != trade.Refund:
-		return fmt.Errorf("%w: a %s has no original", ErrOrder, o.Type)
+	case o.Original != "" && o.Type == trade.Sale:
+		return fmt.Errorf("%w: a sale has no original", ErrOrder)
+	case o.Original == "" && o.Type == trade.Void:
+		return fmt.Errorf("%w: a void names the order that was paid", ErrOrder)
 	}
 	if o.Amount.Currency.IsZero() || o.Amount.Minor <= 0 || o.Amount.Minor > money.MaxMinor {
 		return fmt.Errorf("%w: amount: want 1 to 12 digits of minor units", ErrOrder)
@@ -59,7 +62,11 @@ func (s *Server) CreateOrder(ctx context.Context, o Order) error {
 			n := ledger.Order{
 				ID: o.ID, Type: string(o.Type), Amount: o.Amount, Merchant: o.Merchant, Original: o.Original, State: ledger.OrderOpen, Created: s.c.Now(),
 			}
-			if _, why, err := refundable(tx, n); err != nil {
+			look := refundable
+			if o.Type == trade.Void {
+				look = voidable
+			}
+			if _, why, err := look(tx, n); err != nil {
 				return err
 			} else if why != "" {
 				return fmt.Errorf("%w: %s: %s", ErrOrder, o.ID, why)
@@ -123,7 +130,10 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 		out = trade.Trade{
 			Order: o.ID, Type: trade.Type(o.Type), State: trade.State(o.State), Amount: o.Amount, Merchant: t.Merchant, Time: s.c.Now().UTC(),
 		}
-		return nil
+		if out.Type == trade.Void && out.State == trade.Open {
+			out.Original, err = originalOf(tx, t, o)
+		}
+		return err
 	})
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)

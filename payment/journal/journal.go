@@ -34,6 +34,9 @@ const (
 	Reversal State = "reversal"
 	// Completion: the card approved; the server has to be told.
 	Completion State = "completion"
+	// Void: a completed payment is to be undone; the server has to be told
+	// until it says yes or no.
+	Void State = "void"
 )
 
 // Entry is one debt.

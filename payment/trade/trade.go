@@ -136,6 +136,8 @@ const (
 	Pending State = "pending"
 	// Paid: it was paid; it can't be paid again.
 	Paid State = "paid"
+	// Voided: it was paid and that was undone; it can't be paid again.
+	Voided State = "voided"
 )
 
 // Trade is an order as the server will charge it.
@@ -147,6 +149,18 @@ type Trade struct {
 	Merchant string       `json:"merchant"`
 	// Time is the server's clock.
 	Time time.Time `json:"time"`
+	// Original is the request that a void undoes; nil for other types.
+	Original *Original `json:"original,omitempty"`
+}
+
+// Original is a request of this terminal that the server carried out.
+type Original struct {
+	// STAN and RRN are its numbers, Transmitted its transmission date and time
+	// (DE 11, 37, 7).
+	STAN        string    `json:"stan"`
+	RRN         string    `json:"rrn"`
+	Transmitted time.Time `json:"transmitted"`
+	AuthCode    string    `json:"auth_code"`
 }
 
 // Cancel tells the server that the cardholder or the unit gave up before

@@ -22,7 +22,7 @@ import (
 //	POST /orders       {"id":"A-1","type":"sale","amount":"12.34","currency":"EUR"}
 //	                   {"id":"R-1","type":"refund","original":"A-1","amount":"2.34","currency":"EUR"}
 //	POST /activations  {}  ->  {"code":"…"}
-//	GET  /orders/ID    ->  {"state":"open|pending|paid"}
+//	GET  /orders/ID    ->  {"state":"open|pending|paid|voided"}
 //	GET  /audit        ->  {"entries":2,"pending":0,"problems":[]}
 type orderBody struct {
 	ID       string `json:"id"`

@@ -35,6 +35,7 @@ func Audit(ctx context.Context, l Ledger) (Report, error) {
 			balances: map[[2]string]int64{},
 			booked:   map[Key]map[Kind]Entry{},
 			live:     map[string]Authorisation{},
+			voided:   map[Key]Authorisation{},
 			refunds:  map[string]int64{},
 			refunded: map[string]Order{},
 		}
@@ -67,6 +68,8 @@ type auditor struct {
 	booked map[Key]map[Kind]Entry
 	// live are the approved and completed authorisations by order.
 	live map[string]Authorisation
+	// voided are the authorisations of that state.
+	voided map[Key]Authorisation
 	// refunds are the sums of the live refunds by the order that they give
 	// back of, refunded the orders that say so of themselves.
 	refunds  map[string]int64
@@ -133,6 +136,8 @@ func kindsOf(s AuthState) []Kind {
 		return []Kind{KindBook, KindComplete}
 	case AuthReversed:
 		return []Kind{KindBook, KindReverse}
+	case AuthVoided:
+		return []Kind{KindBook, KindComplete, KindVoid}
 	}
 	return nil
 }
@@ -159,12 +164,17 @@ func (a *auditor) authorisation(v Authorisation) error {
 			a.wrong("order %s is booked twice: by %s and by %s", v.Order, o.Key, v.Key)
 		}
 		a.live[v.Order] = v
+	case AuthVoided:
+		a.voided[v.Key] = v
 	case AuthDeclined, AuthReversed:
 	default:
 		a.wrong("authorisation %s: state is not known", v.Key)
 	}
 	if b, ok := entries[KindBook]; ok {
 		a.amounts(v, b)
+	}
+	if r, ok := entries[KindVoid]; ok && !cancels(entries[KindBook], entries[KindComplete], r) {
+		a.wrong("authorisation %s: its void does not take back what was booked", v.Key)
 	}
 	if r, ok := entries[KindReverse]; ok && !cancels(entries[KindBook], r) {
 		a.wrong("authorisation %s: its reversal does not take back what was booked", v.Key)
@@ -189,11 +199,13 @@ func (a *auditor) amounts(v Authorisation, e Entry) {
 	}
 }
 
-// cancels reports whether two entries together move nothing.
-func cancels(x, y Entry) bool {
+// cancels reports whether entries together move nothing.
+func cancels(entries ...Entry) bool {
 	net := map[string]int64{}
-	for _, p := range slices.Concat(x.Postings, y.Postings) {
-		net[p.Account+" "+p.Amount.Currency.Code()] += p.Amount.Minor
+	for _, e := range entries {
+		for _, p := range e.Postings {
+			net[p.Account+" "+p.Amount.Currency.Code()] += p.Amount.Minor
+		}
 	}
 	for _, n := range net {
 		if n != 0 {
@@ -219,7 +231,18 @@ func (a *auditor) order(o Order) error {
 	a.report.Orders++
 	live, booked := a.live[o.ID]
 	delete(a.live, o.ID)
+	undone, isVoided := a.voided[o.Authorisation]
 	switch {
+	case o.State == OrderVoided && (!isVoided || undone.Order != o.ID):
+		a.wrong("order %s is voided, its authorisation is not", o.ID)
+	case o.State == OrderVoided && booked:
+		a.wrong("order %s is voided and booked by %s", o.ID, live.Key)
+	case o.State == OrderVoided:
+	case o.Type == "void" && booked:
+		a.wrong("order %s is a void and booked by %s", o.ID, live.Key)
+	case o.Type == "void" && o.State == OrderPaid && (!isVoided || undone.Order != o.Original):
+		a.wrong("order %s is a void of %s, which is not voided", o.ID, o.Original)
+	case o.Type == "void" && o.State == OrderPaid:
 	case o.State == OrderOpen && booked:
 		a.wrong("order %s is open and booked by %s", o.ID, live.Key)
 	case o.State == OrderOpen:

@@ -21,6 +21,7 @@ const (
 	KindBook     Kind = "book"     // an approved request
 	KindComplete Kind = "complete" // its completion
 	KindReverse  Kind = "reverse"  // its reversal
+	KindVoid     Kind = "void"     // the undoing of what was completed
 )
 
 // Entry is a set of postings that belong together and sum to zero in each
@@ -72,7 +73,7 @@ func (e *Entry) Check() error {
 		if !e.Authorisation.IsZero() {
 			return bad("an opening belongs to no authorisation")
 		}
-	case KindBook, KindComplete, KindReverse:
+	case KindBook, KindComplete, KindReverse, KindVoid:
 		if err := e.Authorisation.Check(); err != nil {
 			return bad("it belongs to no authorisation")
 		}

@@ -16,6 +16,7 @@ const (
 	OrderOpen    OrderState = "open"    // it can be paid
 	OrderPending OrderState = "pending" // a booked request is neither completed nor reversed
 	OrderPaid    OrderState = "paid"    // it is paid
+	OrderVoided  OrderState = "voided"  // it was paid, and that was undone
 )
 
 // Order is what a merchant wants to be paid.
@@ -27,10 +28,11 @@ type Order struct {
 	// Merchant is the merchant id that the order belongs to.
 	Merchant string
 	State    OrderState
-	// Authorisation is what made the order pending or paid, else zero.
+	// Authorisation is what made the order pending or paid, for a void what it
+	// undid, else zero.
 	Authorisation Key
-	// Original is the order of which a refund gives money back, "" when there
-	// is none.
+	// Original is the order of which a refund gives money back, or that a void
+	// undoes; "" when there is none.
 	Original string
 	// Refunded is how much of a sale is given back, in minor units of Amount:
 	// the sum of the refunds that are pending or paid.
@@ -117,6 +119,7 @@ const (
 	AuthApproved  AuthState = "approved"  // booked, to be completed or reversed
 	AuthCompleted AuthState = "completed" // booked, the card has approved too
 	AuthReversed  AuthState = "reversed"  // nothing is booked, or it was booked back
+	AuthVoided    AuthState = "voided"    // it was completed, and the merchant undid it
 )
 
 // Authorisation is a request with its answer, or a reversal whose request never
