@@ -67,7 +67,8 @@ func TestOrders(t *testing.T) {
 		{"no merchant", func(o *Order) { o.ID, o.Merchant = "o2", "" }, ErrOrder},
 		{"refund of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Refund }, ErrOrder},
 		{"sale with an original", func(o *Order) { o.ID, o.Original = "o2", "o1" }, ErrOrder},
-		{"void", func(o *Order) { o.ID, o.Type = "o2", trade.Void }, ErrUnsupported},
+		{"void of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Void }, ErrOrder},
+		{"pre-authorisation", func(o *Order) { o.ID, o.Type = "o2", trade.Preauth }, ErrUnsupported},
 		{"no type", func(o *Order) { o.ID, o.Type = "o2", "" }, ErrUnsupported},
 	} {
 		o := good
