@@ -40,7 +40,7 @@ func (p *run) result(end Outcome, o emv.Outcome) Result {
 	tid, mid := p.u.c.Device.Identity()
 	d := receipt.Data{
 		Merchant: p.trade.Merchant, MerchantID: mid, TerminalID: tid,
-		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount,
+		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback,
 		TruncatedPAN: truncated, Label: r.Label, AID: r.AID, Entry: r.Entry,
 		CVM: o.CVM.Statement(), Signature: o.CVM.Signature(),
 		Outcome: strings.ToUpper(string(end)), Reversed: r.Reversed,

@@ -5,19 +5,31 @@ import (
 	"github.com/payunit/payunit/payment/trade"
 )
 
-// transactionType is tag 9C of a trade: the first two digits of its processing
-// code (EMV 4.4 Book 3, Annex A).
-func transactionType(t trade.Type) byte {
-	if t == trade.Refund {
-		return 0x20
-	}
-	return 0x00
+// kind is what a type of trade is on the wire and in the card.
+type kind struct {
+	// mti and processing are the request's (ISO 8583 MTI and DE 3).
+	mti, processing string
+	// transaction is tag 9C: the first two digits of the processing code (EMV
+	// 4.4 Book 3, Annex A).
+	transaction byte
+	// follows: it is about an earlier payment of this unit, and needs no card.
+	follows bool
 }
 
-// processingCode is DE 3 of a trade.
-func processingCode(t trade.Type) string {
-	if t == trade.Refund {
-		return acquirer.ProcessingRefund
+// tradeKind says what a type of trade is; false for one that this version does not
+// make.
+func tradeKind(t trade.Type) (kind, bool) {
+	switch t {
+	case trade.Sale:
+		return kind{mti: "0200", processing: acquirer.ProcessingSale}, true
+	case trade.Cashback:
+		return kind{mti: "0200", processing: acquirer.ProcessingCashback, transaction: 0x09}, true
+	case trade.Refund:
+		return kind{mti: "0200", processing: acquirer.ProcessingRefund, transaction: 0x20}, true
+	case trade.Preauth:
+		return kind{mti: "0100", processing: acquirer.ProcessingSale}, true
+	case trade.Void, trade.Completion:
+		return kind{follows: true}, true
 	}
-	return acquirer.ProcessingSale
+	return kind{}, false
 }

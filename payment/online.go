@@ -71,7 +71,7 @@ func (p *run) abandon(ctx context.Context, err error) (Result, error) {
 	return Result{}, err
 }
 
-// request makes the 0200 of a card's ARQC.
+// request makes the 0200 or 0100 of a card's ARQC.
 func (p *run) request(ctx context.Context) (*acquirer.Message, error) {
 	n, err := p.u.c.Storage.Next(ctx, "stan")
 	if err != nil {
@@ -83,9 +83,9 @@ func (p *run) request(ctx context.Context) (*acquirer.Message, error) {
 	tid, mid := p.u.c.Device.Identity()
 	amount := p.trade.Amount
 	m := &acquirer.Message{
-		MTI:              "0200",
+		MTI:              p.kind.mti,
 		PAN:              a.PAN.Clone(),
-		ProcessingCode:   processingCode(p.trade.Type),
+		ProcessingCode:   p.kind.processing,
 		Amount:           &amount,
 		TransmissionTime: now.UTC(),
 		STAN:             stan,
@@ -100,6 +100,9 @@ func (p *run) request(ctx context.Context) (*acquirer.Message, error) {
 		MerchantID:       mid,
 		ICC:              a.Field55(),
 		Order:            p.order.ID,
+	}
+	if p.trade.Cashback.Minor != 0 {
+		m.Other = []acquirer.OtherAmount{{Account: "00", Type: acquirer.AmountCashback, Amount: p.trade.Cashback}}
 	}
 	if b := p.u.pin.block; b != nil {
 		m.PINBlock, m.PINFormat, m.PINKSN = b.Block, b.Format, b.KSN

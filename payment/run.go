@@ -21,6 +21,7 @@ type run struct {
 	start time.Time
 	line  *line
 	trade trade.Trade
+	kind  kind
 	card  cardreader.Card
 	// emv is the kernel's session, nil before the card was read.
 	emv *emv.Session
@@ -48,8 +49,8 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 	if err := p.confirm(ctx); err != nil {
 		return p.giveUp(ctx, err)
 	}
-	if p.trade.Type == trade.Void {
-		return p.void(ctx)
+	if p.kind.follows {
+		return p.followUp(ctx)
 	}
 	if err := p.read(ctx); err != nil {
 		return p.giveUp(ctx, err)
@@ -139,6 +140,8 @@ func (p *run) ask(ctx context.Context) error {
 
 func (p *run) checkTrade() error {
 	t := p.trade
+	var ok bool
+	p.kind, ok = tradeKind(t.Type)
 	switch {
 	case t.Order != p.order.ID:
 		return fmt.Errorf("%w: sent another order's trade", ErrServer)
@@ -150,10 +153,15 @@ func (p *run) checkTrade() error {
 		return fmt.Errorf("%w: order %s", ErrVoided, p.order.ID)
 	case t.State != trade.Open:
 		return fmt.Errorf("%w: order state %q", ErrServer, t.State)
-	case t.Type != trade.Sale && t.Type != trade.Refund && t.Type != trade.Void:
+	case t.State == trade.Held:
+		return fmt.Errorf("%w: order %s", ErrAlreadyPaid, p.order.ID)
+	case !ok:
 		return fmt.Errorf("%w: trade type %q", ErrUnsupported, t.Type)
-	case t.Type == trade.Void && t.Original == nil:
-		return fmt.Errorf("%w: void of nothing", ErrServer)
+	case p.kind.follows && t.Original == nil:
+		return fmt.Errorf("%w: %s of nothing", ErrServer, t.Type)
+	case (t.Type == trade.Cashback) != (t.Cashback.Minor != 0), t.Cashback.Minor < 0, t.Cashback.Minor > t.Amount.Minor,
+		t.Cashback.Minor != 0 && t.Cashback.Currency != t.Amount.Currency:
+		return fmt.Errorf("%w: the cash is no part of the amount", ErrServer)
 	case t.Amount.Minor <= 0:
 		return fmt.Errorf("%w: %s of no amount", ErrServer, t.Type)
 	}
@@ -168,7 +176,7 @@ func (p *run) confirm(ctx context.Context) error {
 	p.u.tell(PhaseConfirm, "show %s of %s to the cardholder", p.trade.Type, p.trade.Amount)
 	began := p.u.c.Now()
 	err := p.u.c.UI.Confirm(ctx, trusted.Confirmation{
-		Merchant: p.trade.Merchant, Kind: string(p.trade.Type), Amount: p.trade.Amount, Language: p.u.c.Language,
+		Merchant: p.trade.Merchant, Kind: string(p.trade.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback, Language: p.u.c.Language,
 	})
 	took := p.u.c.Now().Sub(began)
 	p.u.pin.spend(took)
@@ -199,8 +207,9 @@ func (p *run) read(ctx context.Context) error {
 	began = p.u.c.Now()
 	people := p.u.pin.people
 	p.emv, err = p.u.kernel.Start(ctx, card, emv.Transaction{
-		Type:    transactionType(p.trade.Type),
+		Type:    p.kind.transaction,
 		Amount:  p.trade.Amount,
+		Other:   p.trade.Cashback,
 		Counter: uint32(n % 1e8),
 		Time:    began,
 	})

@@ -171,7 +171,7 @@ var errCut = errors.New("the link was cut")
 func once(stage host.Stage) func(host.Point) error {
 	done := false
 	return func(p host.Point) error {
-		if done || p.Stage != stage || p.MTI != "0200" {
+		if done || p.Stage != stage || p.MTI != "0200" && p.MTI != "0100" {
 			return nil
 		}
 		done = true

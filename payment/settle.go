@@ -50,7 +50,7 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 		}
 		u.tell(PhaseRecover, "order %s owes a %s, reference %s", e.Order, e.State, e.RRN)
 		err := u.send(ctx, l, &e)
-		if no := (*voidRefused)(nil); errors.As(err, &no) {
+		if no := (*refused)(nil); errors.As(err, &no) {
 			rep.Settled = append(rep.Settled, no.result(e))
 			continue
 		}
@@ -78,8 +78,8 @@ func settled(e journal.Entry) (Result, error) {
 	if e.State == journal.Completion {
 		return stored(e.Result)
 	}
-	if e.State == journal.Void {
-		return voided(e), nil
+	if _, _, ok := words(e.State); ok {
+		return followedUp(e), nil
 	}
 	r := Result{
 		Outcome: Declined, Order: e.Order, Type: trade.Type(e.Type), STAN: e.STAN, RRN: e.RRN, Reversed: true,
@@ -99,8 +99,9 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	if e.State == journal.Completion {
 		phase, what = PhaseComplete, "completion"
 	}
-	if e.State == journal.Void {
-		what = "void"
+	_, _, follows := words(e.State)
+	if follows {
+		what = e.Type
 	}
 	out, err := u.seal(ctx, m)
 	if err != nil {
@@ -121,20 +122,20 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	}
 	defer resp.Wipe()
 	text, ok := acquirer.ResponseText(resp.ResponseCode)
-	if !ok && e.State == journal.Void {
-		// A no is an answer: the payment stands, and nothing is owed.
-		u.tell(phase, "the server refuses the void: %s", text)
+	if !ok && follows {
+		// A no is an answer: nothing is owed.
+		u.tell(phase, "the server refuses the %s: %s", what, text)
 		if err := u.journal.Settle(context.WithoutCancel(ctx), e.Order, nil); err != nil {
 			return err
 		}
-		return &voidRefused{code: resp.ResponseCode, text: text}
+		return &refused{code: resp.ResponseCode, text: text}
 	}
 	if !ok {
 		return fmt.Errorf("%w: the %s was answered with %s (%s)", ErrServer, what, resp.ResponseCode, text)
 	}
 	u.tell(phase, "the server acknowledges the %s", what)
 	var keep json.RawMessage
-	if e.State == journal.Completion || e.State == journal.Void {
+	if e.State == journal.Completion || follows {
 		keep = e.Result
 	}
 	return u.journal.Settle(context.WithoutCancel(ctx), e.Order, keep)
@@ -162,6 +163,11 @@ func (u *Unit) advice(e journal.Entry) *acquirer.Message {
 	switch e.State {
 	case journal.Completion:
 		m.MTI, m.ICC = "0220", e.ICC
+		if e.Type == string(trade.Preauth) {
+			m.MTI = "0120"
+		}
+	case journal.Capture:
+		m.MTI = "0220"
 	case journal.Void:
 		m.MTI, m.Reason = "0400", acquirer.Reason(e.Reason)
 	default:

@@ -48,8 +48,10 @@ type Notice struct {
 type Confirmation struct {
 	Merchant string
 	// Kind is the kind of trade in the field's words: "sale", "refund".
-	Kind     string
-	Amount   money.Amount
+	Kind   string
+	Amount money.Amount
+	// Cashback is the cash in Amount; its zero value is none.
+	Cashback money.Amount
 	Language string
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/examples/internal/bank"
 	"github.com/payunit/payunit/examples/internal/demo"
+	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
@@ -236,7 +237,7 @@ func TestMinimal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.CreateOrder(t.Context(), "A-1", trade.Sale, money.New(999, eur), ""); err != nil {
+	if err := m.CreateOrder(t.Context(), host.Order{ID: "A-1", Type: trade.Sale, Amount: money.New(999, eur)}); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

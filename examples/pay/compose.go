@@ -331,14 +331,15 @@ func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.
 // placeOrder is the merchant's part.
 func (d *demonstration) placeOrder(ctx context.Context, id string) error {
 	var err error
+	o := host.Order{ID: id, Type: d.o.kind, Amount: d.o.amount, Cashback: d.o.cashback, Merchant: demo.MerchantID, Original: d.o.original}
 	if d.bank != nil {
-		err = d.bank.CreateOrder(ctx, host.Order{ID: id, Type: d.o.kind, Amount: d.o.amount, Merchant: demo.MerchantID, Original: d.o.original})
+		err = d.bank.CreateOrder(ctx, o)
 	} else {
-		err = d.merchant().CreateOrder(ctx, id, d.o.kind, d.o.amount, d.o.original)
+		err = d.merchant().CreateOrder(ctx, o)
 	}
 	if err != nil {
 		if errors.Is(err, host.ErrUnsupported) {
-			return fmt.Errorf("-type %s: this version makes sales, refunds and voids: %w", d.o.kind, err)
+			return fmt.Errorf("-type %s: this version does not make it: %w", d.o.kind, err)
 		}
 		return err
 	}

@@ -18,6 +18,7 @@ type options struct {
 	amount     money.Amount
 	kind       trade.Type
 	original   string
+	cashback   money.Amount
 	order      string
 	reader     string
 	card       string
@@ -49,13 +50,14 @@ var errUsage = errors.New("usage")
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
-	var amount, currency, kind, now string
+	var amount, cashback, currency, kind, now string
 	f := flag.NewFlagSet("pay", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
+	f.StringVar(&cashback, "cashback", "5.00", "how much of the amount is cash, with -type cashback")
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
-	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; this version makes sales, refunds and voids")
-	f.StringVar(&o.original, "original", "", "the paid order that a refund gives back of or a void undoes; may be empty for a refund, which this bank takes")
+	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; balance is not made by this version")
+	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes or a completion takes; may be empty for a refund, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, or replay:FILE for a recorded session; pcsc[:NAME] comes with the PC/SC version")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
@@ -107,11 +109,17 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if !slices.Contains(kinds, o.kind) {
 		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance", kind)
 	}
-	if o.original != "" && o.kind != trade.Refund && o.kind != trade.Void {
+	refers := o.kind == trade.Void || o.kind == trade.Completion
+	if o.original != "" && o.kind != trade.Refund && !refers {
 		return bad("-original: a %s has none", o.kind)
 	}
-	if o.original == "" && o.kind == trade.Void {
-		return bad("-original: a void names the paid order that it undoes")
+	if o.original == "" && refers {
+		return bad("-original: a %s names the order that it is about", o.kind)
+	}
+	if o.kind == trade.Cashback {
+		if o.cashback, err = money.Parse(cashback, c); err != nil {
+			return bad("-cashback: %v", err)
+		}
 	}
 	if now != "" {
 		if o.now, err = time.Parse(time.RFC3339, now); err != nil {

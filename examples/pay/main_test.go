@@ -50,7 +50,12 @@ func TestExitCodes(t *testing.T) {
 		{"-fault card:malformed@gpo", exitError, "format"},
 		{"-card blocked-card", exitError, "card blocked"},
 		{"-type refund -pin 1234", exitDone, "REFUND"},
-		{"-type preauth", exitError, "not supported"},
+		{"-type balance", exitError, "not supported"},
+		{"-type preauth", exitDone, "PREAUTH"},
+		{"-type completion", exitUsage, "-original"},
+		{"-type cashback -amount 30.00 -cashback 20.00 -pin 1234", exitDone, "OF WHICH IN CASH"},
+		{"-type cashback -amount 3.00 -pin 1234", exitError, "cash"},
+		{"-type cashback -cashback x", exitUsage, "-cashback"},
 		{"-type void", exitUsage, "-original"},
 		{"-original A-1", exitUsage, "-original"},
 		{"-reader pcsc", exitError, "replay:FILE"},
@@ -145,6 +150,21 @@ func TestRefund(t *testing.T) {
 	}
 	if code, out, errs := pay(t, append(refund, "R-2")...); code != exitError || !strings.Contains(out+errs, "more than is left") {
 		t.Errorf("refund of more than is left: exit %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestPreauth holds an amount and takes a part of it.
+func TestPreauth(t *testing.T) {
+	dir := t.TempDir()
+	if code, out, errs := pay(t, "-state", dir, "-pin", "1234", "-type", "preauth", "-amount", "100", "-order", "P-1"); code != exitDone {
+		t.Fatalf("pre-authorisation: exit %d\n%s%s", code, out, errs)
+	}
+	complete := []string{"-state", dir, "-pin", "1234", "-type", "completion", "-original", "P-1", "-amount", "75", "-order"}
+	if code, out, errs := pay(t, append(complete, "C-1")...); code != exitDone || !strings.Contains(out, "approved 75.00 EUR") {
+		t.Errorf("completion: exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := pay(t, append(complete, "C-2")...); code != exitError || !strings.Contains(out+errs, "not held") {
+		t.Errorf("another completion: exit %d\n%s%s", code, out, errs)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/tlv"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/trade"
 )
 
 // original finds the authorisation that an advice or a reversal is about. The
@@ -24,7 +25,7 @@ func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r repl
 	if !ok {
 		return no(codeFormat, "STAN or RRN of the original is missing")
 	}
-	if m.Original.MTI[:3] != "020" {
+	if mti := m.Original.MTI[:3]; mti != "010" && mti != "020" {
 		return no(codeUnsupported, "the original is no financial request")
 	}
 	if m.Replacement != nil {
@@ -36,23 +37,50 @@ func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r repl
 			Key: k, Transmitted: m.Original.TransmissionTime, Order: m.Order, Amount: *m.Amount, Created: w.now, Changed: w.now,
 		}, false, reply{}, nil
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return a, false, reply{}, err
+	}
+	if same, err := sameRequest(tx, &a, m.Original.MTI); err != nil {
+		return a, false, reply{}, err
+	} else if !same {
+		return no(codeUnsupported, "the original was a request of another type")
+	}
+	switch {
 	case stamp(m.Original.TransmissionTime) != stamp(a.Transmitted):
 		return no(codeNoOriginal, "the original was sent at another time")
 	case m.Order != "" && m.Order != a.Order:
-		if _, isVoid, err := voidOf(tx, w, &a); err != nil || !isVoid || m.MTI[:3] != "040" {
-			r := reply{code: codeNoOriginal, said: "refused: the original is for another order"}
-			return ledger.Authorisation{}, false, r, err
+		t := trade.Void
+		if m.MTI[:3] == "022" {
+			t = trade.Completion
 		}
-		if *m.Amount != a.Amount {
+		_, ok, err := about(tx, w, &a, t)
+		if err != nil {
+			return a, false, reply{}, err
+		}
+		if !ok || m.MTI[:3] != "040" && m.MTI[:3] != "022" {
+			return no(codeNoOriginal, "the original is for another order")
+		}
+		if t == trade.Void && *m.Amount != a.Amount {
 			return no(codeAmount, "the amount is not the original's")
 		}
 	case *m.Amount != a.Amount:
 		return no(codeAmount, "the amount is not the original's")
 	}
 	return a, true, reply{}, nil
+}
+
+// sameRequest reports whether an authorisation was asked for with a message type.
+// One whose order is not known was refused or reversed, and has none.
+func sameRequest(tx ledger.Tx, a *ledger.Authorisation, mti string) (bool, error) {
+	o, err := tx.Order(a.Order)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	k, ok := kindOf(trade.Type(o.Type))
+	return !ok || k.mti == "" || k.mti[:3] == mti[:3], nil
 }
 
 // completion carries out an 0220: the card has approved too, and the payment
@@ -64,6 +92,12 @@ func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
 		return r, err
 	case !found:
 		return reply{code: codeNoOriginal, said: "refused: there is no such request"}, nil
+	case w.m.Order != "" && w.m.Order != a.Order:
+		o, _, err := about(tx, w, &a, trade.Completion)
+		if err != nil {
+			return reply{}, err
+		}
+		return s.capture(tx, w, a, o)
 	case a.State == ledger.AuthCompleted:
 		return reply{code: codeApproved, authCode: a.AuthCode, said: "repeated: the payment stands"}, nil
 	case a.State == ledger.AuthVoided:
@@ -74,6 +108,9 @@ func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
 	o, err := pendingOrder(tx, &a)
 	if err != nil {
 		return reply{}, err
+	}
+	if o.Type == string(trade.Preauth) {
+		return reply{code: codeInvalid, said: "refused: a pre-authorisation is completed by an order of its own"}, nil
 	}
 	_, to := way(o, &a)
 	e, err := entry(ledger.KindComplete, &a, w, pendingAccount(o.Merchant), to, "completed by the card")
@@ -129,7 +166,7 @@ func (s *Server) reversal(tx ledger.Tx, w *work) (reply, error) {
 		return r, err
 	}
 	if found && w.m.Order != "" && w.m.Order != a.Order {
-		o, _, err := voidOf(tx, w, &a)
+		o, _, err := about(tx, w, &a, trade.Void)
 		if err != nil {
 			return reply{}, err
 		}
@@ -140,7 +177,7 @@ func (s *Server) reversal(tx ledger.Tx, w *work) (reply, error) {
 	case !found:
 	case a.State == ledger.AuthReversed:
 		return reply{code: codeApproved, said: "repeated: reversed before"}, nil
-	case a.State == ledger.AuthCompleted, a.State == ledger.AuthVoided:
+	case a.State == ledger.AuthHeld, a.State == ledger.AuthCompleted, a.State == ledger.AuthVoided:
 		return reply{code: codeInvalid, said: "refused: the payment is " + string(a.State)}, nil
 	case a.State == ledger.AuthApproved:
 		if err := bookBack(tx, w, &a); err != nil {

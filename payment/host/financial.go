@@ -194,8 +194,10 @@ func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error)
 	}
 	var r reply
 	switch w.m.MTI[:3] {
-	case "020":
+	case "010", "020":
 		r, err = s.request(ctx, tx, w, &t)
+	case "012":
+		r, err = s.hold(tx, w)
 	case "022":
 		r, err = s.completion(tx, w)
 	case "040", "042":

@@ -66,9 +66,16 @@ func TestOrders(t *testing.T) {
 		{"no currency", func(o *Order) { o.ID, o.Amount.Currency = "o2", money.Currency{} }, ErrOrder},
 		{"no merchant", func(o *Order) { o.ID, o.Merchant = "o2", "" }, ErrOrder},
 		{"refund of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Refund }, ErrOrder},
+		{"completion of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Completion }, ErrOrder},
+		{"cashback without cash", func(o *Order) { o.ID, o.Type = "o2", trade.Cashback }, ErrOrder},
+		{"more cash than the amount", func(o *Order) {
+			o.ID, o.Type, o.Cashback = "o2", trade.Cashback, money.New(o.Amount.Minor+1, o.Amount.Currency)
+		}, ErrOrder},
+		{"cash in another currency", func(o *Order) { o.ID, o.Type, o.Cashback = "o2", trade.Cashback, money.New(1, yen(t)) }, ErrOrder},
+		{"cash in a sale", func(o *Order) { o.ID, o.Cashback = "o2", money.New(1, o.Amount.Currency) }, ErrOrder},
 		{"sale with an original", func(o *Order) { o.ID, o.Original = "o2", "o1" }, ErrOrder},
 		{"void of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Void }, ErrOrder},
-		{"pre-authorisation", func(o *Order) { o.ID, o.Type = "o2", trade.Preauth }, ErrUnsupported},
+		{"balance", func(o *Order) { o.ID, o.Type = "o2", trade.Balance }, ErrUnsupported},
 		{"no type", func(o *Order) { o.ID, o.Type = "o2", "" }, ErrUnsupported},
 	} {
 		o := good

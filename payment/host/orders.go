@@ -19,9 +19,12 @@ type Order struct {
 	Amount money.Amount
 	// Merchant is the merchant id of the terminals that may be paid for it.
 	Merchant string
-	// Original is the paid sale that a refund gives money back of, or that a
-	// void undoes. A refund's may be "" where Config.RefundsWithoutOriginal
-	// allows that. A void's amount is that of the sale.
+	// Cashback is the cash in Amount, of a Cashback order only.
+	Cashback money.Amount
+	// Original is the paid order that a refund gives money back of or that a
+	// void undoes, or the pre-authorisation that a completion takes. A
+	// refund's may be "" where Config.RefundsWithoutOriginal allows that. A
+	// void's amount is that of its original, a completion's not more.
 	Original string
 }
 
@@ -29,13 +32,18 @@ func (o *Order) check() error {
 	if !word(o.ID, trade.MaxOrderID) {
 		return fmt.Errorf("%w: id: want 1 to %d printable ASCII characters without spaces", ErrOrder, trade.MaxOrderID)
 	}
+	k, ok := kindOf(o.Type)
 	switch {
-	case o.Type != trade.Sale && o.Type != trade.Refund && o.Type != trade.Void:
+	case !ok:
 		return fmt.Errorf("%w: trade of type %q", ErrUnsupported, o.Type)
-	case o.Original != "" && o.Type == trade.Sale:
-		return fmt.Errorf("%w: a sale has no original", ErrOrder)
-	case o.Original == "" && o.Type == trade.Void:
-		return fmt.Errorf("%w: a void names the order that was paid", ErrOrder)
+	case o.Original != "" && !k.original:
+		return fmt.Errorf("%w: a %s has no original", ErrOrder, o.Type)
+	case o.Original == "" && k.original && !k.card:
+		return fmt.Errorf("%w: a %s names the order that it is about", ErrOrder, o.Type)
+	case o.Type == trade.Cashback && (o.Cashback.Currency != o.Amount.Currency || o.Cashback.Minor <= 0 || o.Cashback.Minor > o.Amount.Minor):
+		return fmt.Errorf("%w: the cash is no part of the amount", ErrOrder)
+	case o.Type != trade.Cashback && o.Cashback.Minor != 0:
+		return fmt.Errorf("%w: cash in a %s", ErrOrder, o.Type)
 	}
 	if o.Amount.Currency.IsZero() || o.Amount.Minor <= 0 || o.Amount.Minor > money.MaxMinor {
 		return fmt.Errorf("%w: amount: want 1 to 12 digits of minor units", ErrOrder)
@@ -60,15 +68,13 @@ func (s *Server) CreateOrder(ctx context.Context, o Order) error {
 		old, err := tx.Order(o.ID)
 		if errors.Is(err, ledger.ErrNotFound) {
 			n := ledger.Order{
-				ID: o.ID, Type: string(o.Type), Amount: o.Amount, Merchant: o.Merchant, Original: o.Original, State: ledger.OrderOpen, Created: s.c.Now(),
+				ID: o.ID, Type: string(o.Type), Amount: o.Amount, Merchant: o.Merchant, Cashback: o.Cashback.Minor, Original: o.Original, State: ledger.OrderOpen, Created: s.c.Now(),
 			}
-			look := refundable
-			if o.Type == trade.Void {
-				look = voidable
-			}
-			if _, why, err := look(tx, n); err != nil {
+			why, err := judgeOriginal(tx, n)
+			if err != nil {
 				return err
-			} else if why != "" {
+			}
+			if why != "" {
 				return fmt.Errorf("%w: %s: %s", ErrOrder, o.ID, why)
 			}
 			return tx.PutOrder(n)
@@ -76,7 +82,7 @@ func (s *Server) CreateOrder(ctx context.Context, o Order) error {
 		if err != nil {
 			return err
 		}
-		if old.Type != string(o.Type) || old.Amount != o.Amount || old.Merchant != o.Merchant || old.Original != o.Original {
+		if old.Type != string(o.Type) || old.Amount != o.Amount || old.Merchant != o.Merchant || old.Original != o.Original || old.Cashback != o.Cashback.Minor {
 			return fmt.Errorf("%w: %s", ErrOrderExists, o.ID)
 		}
 		return nil
@@ -130,7 +136,10 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 		out = trade.Trade{
 			Order: o.ID, Type: trade.Type(o.Type), State: trade.State(o.State), Amount: o.Amount, Merchant: t.Merchant, Time: s.c.Now().UTC(),
 		}
-		if out.Type == trade.Void && out.State == trade.Open {
+		if o.Cashback != 0 {
+			out.Cashback = money.New(o.Cashback, o.Amount.Currency)
+		}
+		if k, _ := kindOf(out.Type); !k.card && out.State == trade.Open {
 			out.Original, err = originalOf(tx, t, o)
 		}
 		return err

@@ -3,40 +3,9 @@ package host
 import (
 	"errors"
 
-	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
 )
-
-// processing is the processing code of an order's type, "" for a type that has
-// none here.
-func processing(t trade.Type) string {
-	switch t {
-	case trade.Sale:
-		return acquirer.ProcessingSale
-	case trade.Refund:
-		return acquirer.ProcessingRefund
-	}
-	return ""
-}
-
-// transactionType is tag 9C of an order: the first two digits of its processing
-// code (EMV 4.4 Book 3, Annex A).
-func transactionType(o ledger.Order) byte {
-	if o.Type == string(trade.Refund) {
-		return 0x20
-	}
-	return 0x00
-}
-
-// way is how the money of an order goes: from one account, through the pending
-// account, to the other.
-func way(o ledger.Order, a *ledger.Authorisation) (from, to string) {
-	if o.Type == string(trade.Refund) {
-		return merchantAccount(o.Merchant), a.Account
-	}
-	return a.Account, merchantAccount(o.Merchant)
-}
 
 // refundable looks whether o is a refund that its original has room for, and
 // returns the original. why is not empty when it is not; orders without an
@@ -51,8 +20,8 @@ func refundable(tx ledger.Tx, o ledger.Order) (original ledger.Order, why string
 		return ledger.Order{}, "the merchant has no order of the original's name", nil
 	case err != nil:
 		return ledger.Order{}, "", err
-	case original.Type != string(trade.Sale):
-		return original, "the original is no sale", nil
+	case original.Type != string(trade.Sale) && original.Type != string(trade.Completion):
+		return original, "the original is neither a sale nor a completion", nil
 	case original.State != ledger.OrderPaid:
 		return original, "the original is not paid", nil
 	case original.Amount.Currency != o.Amount.Currency:

@@ -77,9 +77,6 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 	no := func(code, why string) (ledger.Order, reply, error) {
 		return ledger.Order{}, reply{code: code, said: "refused: " + why}, nil
 	}
-	if m.ProcessingCode != acquirer.ProcessingSale && m.ProcessingCode != acquirer.ProcessingRefund {
-		return no(codeUnsupported, "neither a sale nor a refund")
-	}
 	o, err := orderFor(tx, *t, m.Order)
 	var said *trade.Error
 	switch {
@@ -87,17 +84,19 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 		return no(codeInvalid, "no such order for this terminal")
 	case err != nil:
 		return ledger.Order{}, reply{}, err
-	case m.ProcessingCode != processing(trade.Type(o.Type)):
+	case !asked(m, trade.Type(o.Type)):
 		return no(codeUnsupported, "the order is a "+o.Type)
 	case *m.Amount != o.Amount:
 		return no(codeAmount, "the amount is not the order's")
+	case cash(m) != o.Cashback:
+		return no(codeAmount, "the cash is not the order's")
 	case o.State != ledger.OrderOpen:
 		return no(codeDuplicate, "the order is "+string(o.State))
 	}
 	if code, why := sameAsCard(m.ICC, o); code != "" {
 		return no(code, why)
 	}
-	if _, why, err := refundable(tx, o); err != nil {
+	if why, err := judgeOriginal(tx, o); err != nil {
 		return ledger.Order{}, reply{}, err
 	} else if why != "" {
 		return no(codeInvalid, why)
@@ -114,10 +113,32 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 	return o, reply{}, nil
 }
 
+// asked reports whether a request is the one that an order's type makes.
+func asked(m *acquirer.Message, t trade.Type) bool {
+	k, ok := kindOf(t)
+	return ok && k.card && m.MTI[:3] == k.mti[:3] && m.ProcessingCode == k.processing
+}
+
+// cash is the cash in a request, in minor units of its amount's currency; -1
+// when it is in another.
+func cash(m *acquirer.Message) int64 {
+	for _, o := range m.Other {
+		if o.Type != acquirer.AmountCashback {
+			continue
+		}
+		if o.Amount.Currency != m.Amount.Currency {
+			return -1
+		}
+		return o.Amount.Minor
+	}
+	return 0
+}
+
 // sameAsCard looks whether the card's cryptogram was made for the order: field
 // 55 has the amount, the currency, the kind and no other amount, each once.
 func sameAsCard(icc []byte, order ledger.Order) (code, why string) {
 	a := order.Amount
+	k, _ := kindOf(trade.Type(order.Type))
 	bcd, err := a.BCD12()
 	if err != nil {
 		return codeAmount, "the amount has no 12 digits"
@@ -125,8 +146,8 @@ func sameAsCard(icc []byte, order ledger.Order) (code, why string) {
 	want := map[tlv.Tag][]byte{
 		tags.AmountAuthorised:        bcd[:],
 		tags.TransactionCurrencyCode: tlv.AppendN(nil, uint64(a.Currency.Numeric()), 2),
-		tags.AmountOther:             make([]byte, 6),
-		tags.TransactionType:         {transactionType(order)},
+		tags.AmountOther:             tlv.AppendN(nil, uint64(order.Cashback), 6),
+		tags.TransactionType:         {k.transaction},
 	}
 	seen := map[tlv.Tag]bool{}
 	for o, err := range tlv.All(icc) {
@@ -144,6 +165,9 @@ func sameAsCard(icc []byte, order ledger.Order) (code, why string) {
 		if !bytes.Equal(v, o.Value) {
 			return codeAmount, fmt.Sprintf("the card's tag %v is not the order's", o.Tag)
 		}
+	}
+	if order.Cashback != 0 && !seen[tags.AmountOther] {
+		return codeFormat, "field 55 lacks the cash"
 	}
 	if !seen[tags.AmountAuthorised] || !seen[tags.TransactionCurrencyCode] {
 		return codeFormat, "field 55 lacks the amount or the currency"

@@ -282,6 +282,12 @@ func (c *card) icc(t testing.TB, minor int64, pin bool) []byte {
 // iccOf is field 55 of a new transaction of a type.
 func (c *card) iccOf(t testing.TB, kind byte, minor int64, pin bool) []byte {
 	t.Helper()
+	return c.iccWith(t, kind, minor, 0, pin)
+}
+
+// iccWith is field 55 of a new transaction of a type with an other amount.
+func (c *card) iccWith(t testing.TB, kind byte, minor, other int64, pin bool) []byte {
+	t.Helper()
 	c.mu.Lock()
 	c.atc++
 	atc := c.atc
@@ -292,7 +298,7 @@ func (c *card) iccOf(t testing.TB, kind byte, minor int64, pin bool) []byte {
 		cvm, tvr[2] = []byte{2, 3, 0}, 4
 	}
 	b := tlv.Append(nil, tags.AmountAuthorised, tlv.AppendN(nil, uint64(minor), 6))
-	b = tlv.Append(b, tags.AmountOther, make([]byte, 6))
+	b = tlv.Append(b, tags.AmountOther, tlv.AppendN(nil, uint64(other), 6))
 	b = tlv.Append(b, tags.TerminalCountryCode, []byte{2, 0x80})
 	b = tlv.Append(b, tags.TVR, tvr)
 	b = tlv.Append(b, tags.TransactionCurrencyCode, []byte{9, 0x78})

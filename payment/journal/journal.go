@@ -37,6 +37,9 @@ const (
 	// Void: a completed payment is to be undone; the server has to be told
 	// until it says yes or no.
 	Void State = "void"
+	// Capture: an amount is to be taken of what a pre-authorisation holds; the
+	// server has to be told until it says yes or no.
+	Capture State = "capture"
 )
 
 // Entry is one debt.

@@ -27,6 +27,8 @@ type Data struct {
 	Time                             time.Time
 	Order, Type                      string
 	Amount                           money.Amount
+	// Cashback is the cash in Amount; its zero value is none.
+	Cashback money.Amount
 	// TruncatedPAN has all but the last four digits as '*'.
 	TruncatedPAN string
 	Label, AID   string
@@ -68,6 +70,9 @@ func Text(d Data, c Copy, width int) string {
 	p.pair("Entry", d.Entry)
 	p.rule()
 	p.pair(strings.ToUpper(d.Type), d.Amount.String())
+	if d.Cashback.Minor != 0 {
+		p.pair("OF WHICH IN CASH", d.Cashback.String())
+	}
 	p.centre(d.Outcome)
 	if d.Reason != "" {
 		p.centre(d.Reason)

@@ -134,6 +134,9 @@ const (
 	// Pending: a request for it was booked and neither completed nor
 	// reversed; it can't be paid until the unit that holds it has settled it.
 	Pending State = "pending"
+	// Held: it is a pre-authorisation that the card has approved; a completion
+	// takes it, a void lets it go.
+	Held State = "held"
 	// Paid: it was paid; it can't be paid again.
 	Paid State = "paid"
 	// Voided: it was paid and that was undone; it can't be paid again.
@@ -149,18 +152,23 @@ type Trade struct {
 	Merchant string       `json:"merchant"`
 	// Time is the server's clock.
 	Time time.Time `json:"time"`
-	// Original is the request that a void undoes; nil for other types.
+	// Cashback is the cash in Amount; its zero value is none.
+	Cashback money.Amount `json:"cashback,omitzero"`
+	// Original is the request that a void undoes or a completion takes; nil
+	// for other types.
 	Original *Original `json:"original,omitempty"`
 }
 
 // Original is a request of this terminal that the server carried out.
 type Original struct {
-	// STAN and RRN are its numbers, Transmitted its transmission date and time
+	// MTI and ProcessingCode are the request's; STAN and RRN are its numbers, Transmitted its transmission date and time
 	// (DE 11, 37, 7).
-	STAN        string    `json:"stan"`
-	RRN         string    `json:"rrn"`
-	Transmitted time.Time `json:"transmitted"`
-	AuthCode    string    `json:"auth_code"`
+	MTI            string    `json:"mti"`
+	ProcessingCode string    `json:"processing_code"`
+	STAN           string    `json:"stan"`
+	RRN            string    `json:"rrn"`
+	Transmitted    time.Time `json:"transmitted"`
+	AuthCode       string    `json:"auth_code"`
 }
 
 // Cancel tells the server that the cardholder or the unit gave up before

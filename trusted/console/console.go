@@ -148,7 +148,11 @@ func (c *Console) Notify(ctx context.Context, n trusted.Notice) error {
 func (c *Console) Confirm(ctx context.Context, t trusted.Confirmation) error {
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	if err := c.print("%s\n%s %s\nAgree? [y/n] ", clean(t.Merchant), strings.ToUpper(clean(t.Kind)), t.Amount); err != nil {
+	cash := ""
+	if t.Cashback.Minor != 0 {
+		cash = ", of which in cash " + t.Cashback.String()
+	}
+	if err := c.print("%s\n%s %s%s\nAgree? [y/n] ", clean(t.Merchant), strings.ToUpper(clean(t.Kind)), t.Amount, cash); err != nil {
 		return err
 	}
 	a, err := c.line(ctx, 8)

@@ -21,8 +21,9 @@ import (
 //
 //	POST /orders       {"id":"A-1","type":"sale","amount":"12.34","currency":"EUR"}
 //	                   {"id":"R-1","type":"refund","original":"A-1","amount":"2.34","currency":"EUR"}
+//	                   {"id":"C-1","type":"cashback","amount":"30.00","cashback":"20.00","currency":"EUR"}
 //	POST /activations  {}  ->  {"code":"…"}
-//	GET  /orders/ID    ->  {"state":"open|pending|paid|voided"}
+//	GET  /orders/ID    ->  {"state":"open|pending|held|paid|voided"}
 //	GET  /audit        ->  {"entries":2,"pending":0,"problems":[]}
 type orderBody struct {
 	ID       string `json:"id"`
@@ -30,6 +31,7 @@ type orderBody struct {
 	Amount   string `json:"amount"`
 	Currency string `json:"currency"`
 	Original string `json:"original,omitempty"`
+	Cashback string `json:"cashback,omitempty"`
 }
 
 func (b *Bank) handler() http.Handler {
@@ -66,12 +68,15 @@ func (b *Bank) postOrder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, err := money.ByCode(o.Currency)
-	var a money.Amount
+	var a, cash money.Amount
 	if err == nil {
 		a, err = money.Parse(o.Amount, c)
 	}
+	if err == nil && o.Cashback != "" {
+		cash, err = money.Parse(o.Cashback, c)
+	}
 	if err == nil {
-		err = b.CreateOrder(r.Context(), host.Order{ID: o.ID, Type: trade.Type(o.Type), Amount: a, Merchant: demo.MerchantID, Original: o.Original})
+		err = b.CreateOrder(r.Context(), host.Order{ID: o.ID, Type: trade.Type(o.Type), Amount: a, Cashback: cash, Merchant: demo.MerchantID, Original: o.Original})
 	}
 	answer(w, map[string]string{"id": o.ID}, err)
 }
@@ -133,9 +138,13 @@ func (m Merchant) post(ctx context.Context, path string, in, out any) error {
 	return json.Unmarshal(b, out)
 }
 
-// CreateOrder places an order; original is what a refund gives back of.
-func (m Merchant) CreateOrder(ctx context.Context, id string, t trade.Type, a money.Amount, original string) error {
-	return m.post(ctx, "/orders", orderBody{id, string(t), a.Decimal(), a.Currency.Code(), original}, &struct{ ID string }{})
+// CreateOrder places an order. Its merchant is the token's.
+func (m Merchant) CreateOrder(ctx context.Context, o host.Order) error {
+	b := orderBody{ID: o.ID, Type: string(o.Type), Amount: o.Amount.Decimal(), Currency: o.Amount.Currency.Code(), Original: o.Original}
+	if o.Cashback.Minor != 0 {
+		b.Cashback = o.Cashback.Decimal()
+	}
+	return m.post(ctx, "/orders", b, &struct{ ID string }{})
 }
 
 // Activate fetches an activation code.

@@ -36,6 +36,7 @@ func Audit(ctx context.Context, l Ledger) (Report, error) {
 			booked:   map[Key]map[Kind]Entry{},
 			live:     map[string]Authorisation{},
 			voided:   map[Key]Authorisation{},
+			taken:    map[Key]Authorisation{},
 			refunds:  map[string]int64{},
 			refunded: map[string]Order{},
 		}
@@ -68,8 +69,9 @@ type auditor struct {
 	booked map[Key]map[Kind]Entry
 	// live are the approved and completed authorisations by order.
 	live map[string]Authorisation
-	// voided are the authorisations of that state.
-	voided map[Key]Authorisation
+	// voided and taken are the authorisations that a void undid, or that are
+	// completed.
+	voided, taken map[Key]Authorisation
 	// refunds are the sums of the live refunds by the order that they give
 	// back of, refunded the orders that say so of themselves.
 	refunds  map[string]int64
@@ -127,10 +129,10 @@ func (a *auditor) balance(account, currency string, minor int64) error {
 }
 
 // kindsOf are the entries that an authorisation in a state has; a reversal of
-// what was never booked has none.
+// what was never booked has none, and the void of what was held no completion.
 func kindsOf(s AuthState) []Kind {
 	switch s {
-	case AuthApproved:
+	case AuthApproved, AuthHeld:
 		return []Kind{KindBook}
 	case AuthCompleted:
 		return []Kind{KindBook, KindComplete}
@@ -147,7 +149,9 @@ func (a *auditor) authorisation(v Authorisation) error {
 	entries := a.booked[v.Key]
 	delete(a.booked, v.Key)
 	want := kindsOf(v.State)
-	ok := len(entries) == len(want) || v.State == AuthReversed && len(entries) == 0
+	_, completed := entries[KindComplete]
+	_, undone := entries[KindVoid]
+	ok := len(entries) == len(want) || v.State == AuthReversed && len(entries) == 0 || v.State == AuthVoided && undone && !completed
 	for k := range entries {
 		ok = ok && slices.Contains(want, k)
 	}
@@ -156,9 +160,12 @@ func (a *auditor) authorisation(v Authorisation) error {
 		return nil
 	}
 	switch v.State {
-	case AuthApproved, AuthCompleted:
+	case AuthApproved, AuthHeld, AuthCompleted:
 		if v.State == AuthApproved {
 			a.report.Pending++
+		}
+		if v.State == AuthCompleted {
+			a.taken[v.Key] = v
 		}
 		if o, twice := a.live[v.Order]; twice {
 			a.wrong("order %s is booked twice: by %s and by %s", v.Order, o.Key, v.Key)
@@ -232,7 +239,13 @@ func (a *auditor) order(o Order) error {
 	live, booked := a.live[o.ID]
 	delete(a.live, o.ID)
 	undone, isVoided := a.voided[o.Authorisation]
+	taken, isTaken := a.taken[o.Authorisation]
 	switch {
+	case o.Type == "completion" && booked:
+		a.wrong("order %s is a completion and booked by %s", o.ID, live.Key)
+	case o.Type == "completion" && o.State == OrderPaid && (!isTaken || taken.Order != o.Original):
+		a.wrong("order %s is a completion of %s, which is not completed", o.ID, o.Original)
+	case o.Type == "completion" && o.State == OrderPaid:
 	case o.State == OrderVoided && (!isVoided || undone.Order != o.ID):
 		a.wrong("order %s is voided, its authorisation is not", o.ID)
 	case o.State == OrderVoided && booked:
@@ -252,9 +265,9 @@ func (a *auditor) order(o Order) error {
 		a.wrong("order %s names %s and is booked by %s", o.ID, o.Authorisation, live.Key)
 	case o.Amount != live.Amount:
 		a.wrong("order %s is for %s and booked with %s", o.ID, o.Amount, live.Amount)
-	case o.State == OrderPending && live.State != AuthApproved, o.State == OrderPaid && live.State != AuthCompleted:
+	case o.State == OrderPending && live.State != AuthApproved, o.State == OrderHeld && live.State != AuthHeld, o.State == OrderPaid && live.State != AuthCompleted:
 		a.wrong("order %s is %s, its authorisation %s", o.ID, o.State, live.State)
-	case o.State != OrderPending && o.State != OrderPaid:
+	case o.State != OrderPending && o.State != OrderHeld && o.State != OrderPaid:
 		a.wrong("order %s: state is not known", o.ID)
 	}
 	if o.Original != "" && booked {

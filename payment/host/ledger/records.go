@@ -15,6 +15,7 @@ type OrderState string
 const (
 	OrderOpen    OrderState = "open"    // it can be paid
 	OrderPending OrderState = "pending" // a booked request is neither completed nor reversed
+	OrderHeld    OrderState = "held"    // the card keeps the amount ready; a completion takes it
 	OrderPaid    OrderState = "paid"    // it is paid
 	OrderVoided  OrderState = "voided"  // it was paid, and that was undone
 )
@@ -29,10 +30,13 @@ type Order struct {
 	Merchant string
 	State    OrderState
 	// Authorisation is what made the order pending or paid, for a void what it
-	// undid, else zero.
+	// undid, for a completion what it took, else zero.
 	Authorisation Key
-	// Original is the order of which a refund gives money back, or that a void
-	// undoes; "" when there is none.
+	// Cashback is how much of the amount is paid out in cash, in minor units.
+	Cashback int64
+	// Original is the order of which a refund gives money back, that a void
+	// undoes, or the pre-authorisation that a completion takes of; "" when
+	// there is none.
 	Original string
 	// Refunded is how much of a sale is given back, in minor units of Amount:
 	// the sum of the refunds that are pending or paid.
@@ -117,6 +121,7 @@ type AuthState string
 const (
 	AuthDeclined  AuthState = "declined"  // refused, nothing was booked
 	AuthApproved  AuthState = "approved"  // booked, to be completed or reversed
+	AuthHeld      AuthState = "held"      // a pre-authorisation: booked, the card has approved too
 	AuthCompleted AuthState = "completed" // booked, the card has approved too
 	AuthReversed  AuthState = "reversed"  // nothing is booked, or it was booked back
 	AuthVoided    AuthState = "voided"    // it was completed, and the merchant undid it

@@ -50,13 +50,13 @@ func amount(minor int64, code string) (money.Amount, error) {
 	return money.New(minor, c), nil
 }
 
-const orderColumns = "id, type, minor, currency, merchant, state, authorisation, created, original, refunded"
+const orderColumns = "id, type, minor, currency, merchant, state, authorisation, created, original, refunded, cashback"
 
 func scanOrder(scan func(...any) error) (ledger.Order, error) {
 	var o ledger.Order
 	var minor, created int64
 	var currency, auth string
-	if err := scan(&o.ID, &o.Type, &minor, &currency, &o.Merchant, &o.State, &auth, &created, &o.Original, &o.Refunded); err != nil {
+	if err := scan(&o.ID, &o.Type, &minor, &currency, &o.Merchant, &o.State, &auth, &created, &o.Original, &o.Refunded, &o.Cashback); err != nil {
 		return o, err
 	}
 	var err error
@@ -83,11 +83,14 @@ func (t *tx) PutOrder(o ledger.Order) error {
 	if o.ID == "" || o.Amount.Currency.IsZero() || o.Amount.Minor < 0 {
 		return fmt.Errorf("%w: order without id or amount", ledger.ErrInvalid)
 	}
+	if o.Cashback < 0 || o.Cashback > o.Amount.Minor {
+		return fmt.Errorf("%w: order %s: more cash than the amount", ledger.ErrInvalid, o.ID)
+	}
 	if o.Refunded < 0 || o.Refunded > o.Amount.Minor {
 		return fmt.Errorf("%w: order %s: more is given back than was paid", ledger.ErrInvalid, o.ID)
 	}
-	return t.exec("writing an order", "INSERT OR REPLACE INTO orders ("+orderColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created), o.Original, o.Refunded)
+	return t.exec("writing an order", "INSERT OR REPLACE INTO orders ("+orderColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created), o.Original, o.Refunded, o.Cashback)
 }
 
 // EachOrder walks over the orders.

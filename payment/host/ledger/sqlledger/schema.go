@@ -28,7 +28,8 @@ var schema = [...]string{
 		authorisation TEXT NOT NULL,
 		created INTEGER NOT NULL,
 		original TEXT NOT NULL DEFAULT '',
-		refunded INTEGER NOT NULL DEFAULT 0
+		refunded INTEGER NOT NULL DEFAULT 0,
+		cashback INTEGER NOT NULL DEFAULT 0
 	) WITHOUT ROWID`,
 	`CREATE TABLE terminals (
 		id TEXT PRIMARY KEY,
@@ -117,6 +118,7 @@ var upgrades = [...][]string{
 	{
 		`ALTER TABLE orders ADD COLUMN original TEXT NOT NULL DEFAULT ''`,
 		`ALTER TABLE orders ADD COLUMN refunded INTEGER NOT NULL DEFAULT 0`,
+		`ALTER TABLE orders ADD COLUMN cashback INTEGER NOT NULL DEFAULT 0`,
 		`PRAGMA user_version = 2`,
 	},
 }

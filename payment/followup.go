@@ -1,0 +1,97 @@
+package payment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/journal"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// words are what a follow-up did, or did not do, in the journal's state of it; ok
+// is false for a state that is none.
+func words(s journal.State) (done, undone string, ok bool) {
+	switch s {
+	case journal.Void:
+		return "the payment was taken back: nothing is charged", "the payment stands", true
+	case journal.Capture:
+		return "the amount was taken of what the card held ready", "nothing was taken", true
+	}
+	return "", "", false
+}
+
+// refused is the server's no to a follow-up.
+type refused struct{ code, text string }
+
+func (r *refused) Error() string { return "payment: refused by the bank: " + r.code + " " + r.text }
+
+// reason says in words what a no means for the earlier payment.
+func (r *refused) reason(s journal.State) string {
+	_, undone, _ := words(s)
+	return "the bank refused: " + r.text + "; " + undone
+}
+
+// result is how the follow-up stands that was refused.
+func (r *refused) result(e journal.Entry) Result {
+	res := followedUp(e)
+	res.Outcome, res.ResponseCode, res.Reasons = Declined, r.code, []string{r.reason(e.State)}
+	return res
+}
+
+// followedUp is how a follow-up stands that the server acknowledged.
+func followedUp(e journal.Entry) Result {
+	done, _, _ := words(e.State)
+	r := Result{
+		Outcome: Approved, Order: e.Order, Type: trade.Type(e.Type), STAN: e.STAN, RRN: e.RRN, AuthCode: e.AuthCode, ResponseCode: "00",
+		Reasons: []string{done}, Time: e.TransmissionTime,
+	}
+	r.setAmount(e.Amount)
+	return r
+}
+
+// followUp voids or completes a payment that this unit made: it needs no card.
+// From the moment in which it stands in the journal it is sent until the server
+// answers.
+func (p *run) followUp(ctx context.Context) (Result, error) {
+	o := p.trade.Original
+	e := journal.Entry{
+		Order: p.order.ID, Type: string(p.trade.Type), State: journal.Capture,
+		STAN: o.STAN, RRN: o.RRN, MTI: o.MTI, TransmissionTime: o.Transmitted, AuthCode: o.AuthCode,
+		ProcessingCode: o.ProcessingCode, Amount: p.trade.Amount, EntryMode: "051",
+	}
+	if p.trade.Type == trade.Void {
+		e.State, e.Reason = journal.Void, string(acquirer.ReasonCancelled)
+	}
+	p.res.STAN, p.res.RRN, p.res.AuthCode = e.STAN, e.RRN, e.AuthCode
+	kept, err := json.Marshal(followedUp(e))
+	if err != nil {
+		return Result{}, err
+	}
+	e.Result = kept
+	if err := p.line.open(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := p.u.journal.Put(ctx, e); err != nil {
+		return Result{}, err
+	}
+	err = p.u.send(ctx, p.line, &e)
+	var no *refused
+	switch {
+	case err == nil:
+		p.res.ResponseCode = "00"
+		done, _, _ := words(e.State)
+		p.reason("%s", done)
+		return p.finish(ctx, Approved, emv.Outcome{}), nil
+	case errors.As(err, &no):
+		p.res.ResponseCode = no.code
+		p.reason("%s", no.reason(e.State))
+		return p.finish(ctx, Declined, emv.Outcome{}), nil
+	}
+	p.u.tell(PhaseReverse, "the %s is kept and sent at the next chance: %v", p.trade.Type, err)
+	p.res.PendingReversal = e.RRN
+	p.reason("the %s of %s is kept in the journal and not acknowledged yet", p.trade.Type, e.RRN)
+	return p.finish(ctx, Unknown, emv.Outcome{}), nil
+}
