@@ -3,7 +3,6 @@ package payment
 import (
 	"context"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"github.com/payunit/payunit/cardreader/emv"
@@ -35,7 +34,7 @@ func (p *run) result(end Outcome, o emv.Outcome) Result {
 		r.TVR, r.TSI = o.TVR.String(), o.TSI.String()
 		r.CryptogramType = o.CryptogramType.String()
 		// What the unit says last is what the payment ended by.
-		r.Reasons = append(slices.Clone(o.Reasons), r.Reasons...)
+		r.Reasons = append(append([]string{}, o.Reasons...), r.Reasons...)
 	}
 	tid, mid := p.u.c.Device.Identity()
 	d := receipt.Data{
