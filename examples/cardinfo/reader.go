@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/cardreader/trace"
+)
+
+// session is what passed between the card and a terminal: this program, or the
+// one that recorded it.
+func session(ctx context.Context, o options) (t *trace.Trace, name string, err error) {
+	kind, file, _ := strings.Cut(o.reader, ":")
+	if kind == "replay" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, "", fmt.Errorf("-reader replay: %w", err)
+		}
+		defer f.Close()
+		if t, err = trace.Parse(f); err != nil {
+			return nil, "", fmt.Errorf("-reader replay:%s: %w", file, err)
+		}
+		return t, "recording " + filepath.Base(file), nil
+	}
+	r, err := open(o)
+	if err != nil {
+		return nil, "", err
+	}
+	card, err := r.Connect(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("waiting for a card in %s: %w", r.Name(), err)
+	}
+	tape := newTape(card)
+	err = errors.Join(tour(ctx, tape, o.aid), card.Close())
+	return &tape.t, r.Name(), err
+}
+
+// open is the reader that -reader names.
+func open(o options) (cardreader.Reader, error) {
+	if o.reader != "sim" {
+		return nil, fmt.Errorf("-reader %s: this version reads the software card and recorded sessions: -reader sim, -reader replay:FILE", o.reader)
+	}
+	p, err := simcard.LookupProfile(o.card)
+	if err != nil {
+		return nil, err
+	}
+	c, err := simcard.New(p, simcard.Options{PKI: testkeys.PKI()})
+	if err != nil {
+		return nil, err
+	}
+	return c.Reader("software card \"" + p.Name + "\""), nil
+}
+
+// authorities are the CA keys of a file, or those of the software cards.
+func authorities(file string) (*oda.Store, error) {
+	if file == "" {
+		var b bytes.Buffer
+		if err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles()); err != nil {
+			return nil, err
+		}
+		return oda.ParseCAPK(&b)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("-capk: %w", err)
+	}
+	defer f.Close()
+	s, err := oda.ParseCAPK(f)
+	if err != nil {
+		return nil, fmt.Errorf("-capk %s: %w", file, err)
+	}
+	return s, nil
+}
+
+// tape passes commands on and keeps what passed.
+type tape struct {
+	cardreader.Card
+	t trace.Trace
+}
+
+func newTape(c cardreader.Card) *tape {
+	t := &tape{Card: c, t: trace.Trace{ATR: c.ATR()}}
+	if p, ok := c.(cardreader.Protocoler); ok {
+		t.t.Protocol = p.Protocol()
+	}
+	if i, ok := c.(cardreader.Interfacer); ok {
+		t.t.Interface = i.Interface()
+	}
+	return t
+}
+
+// Transmit implements cardreader.Card.
+func (t *tape) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	began := time.Now()
+	r, err := t.Card.Transmit(ctx, command)
+	if err == nil && len(r) >= 2 {
+		t.t.Exchanges = append(t.t.Exchanges, trace.Exchange{
+			Took: time.Since(began), Command: bytes.Clone(command), Response: bytes.Clone(r),
+		})
+	}
+	return r, err
+}
