@@ -79,6 +79,21 @@ func parseLength(b []byte) (l, n int, reason string) {
 func All(b []byte) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for i := 0; ; {
+			// Almost every object of a card has a tag of one or two bytes and a
+			// length of one; next reads those too, and everything else.
+			if n := short(b, i); n != 0 {
+				start := i + n
+				end := start + int(b[start-1])
+				t := Tag(b[i])
+				if n == 3 {
+					t = t<<8 | Tag(b[i+1])
+				}
+				if !yield(Object{Tag: t, Value: b[start:end:end], Offset: i, HeaderLen: n}, nil) {
+					return
+				}
+				i = end
+				continue
+			}
 			o, end, ok, err := next(b, i)
 			if err != nil {
 				yield(Object{}, err)
@@ -90,6 +105,28 @@ func All(b []byte) iter.Seq2[Object, error] {
 			i = end
 		}
 	}
+}
+
+// short returns the length of the header at b[i:], 2 or 3, when it is one of the
+// common form and its value is there; else 0.
+func short(b []byte, i int) int {
+	if i+1 >= len(b) || b[i] == 0x00 || b[i] == 0xFF {
+		return 0
+	}
+	n := 1
+	if b[i]&0x1F == 0x1F {
+		if b[i+1] >= 0x80 {
+			return 0
+		}
+		n = 2
+	}
+	if i+n >= len(b) {
+		return 0
+	}
+	if l := int(b[i+n]); l >= 0x80 || l > len(b)-i-n-1 {
+		return 0
+	}
+	return n + 1
 }
 
 // Parse returns the objects on the top level of b. Errors are *Error.
