@@ -45,11 +45,23 @@ func session(ctx context.Context, o options) (t *trace.Trace, name string, err e
 	return &tape.t, r.Name(), err
 }
 
-// open is the reader that -reader names.
+// unknownReader is a -reader that this program can't open.
+type unknownReader struct{ name, why string }
+
+func (e *unknownReader) Error() string { return fmt.Sprintf("-reader %s: %s", e.name, e.why) }
+
+// open is the reader that -reader names. A kind of reader is a case here.
 func open(o options) (cardreader.Reader, error) {
-	if o.reader != "sim" {
-		return nil, fmt.Errorf("-reader %s: this version reads the software card and recorded sessions: -reader sim, -reader replay:FILE", o.reader)
+	switch kind, _, _ := strings.Cut(o.reader, ":"); kind {
+	case "sim":
+		return software(o)
+	case "pcsc":
+		return nil, &unknownReader{o.reader, "this build has no PC/SC driver; it reads -reader sim and -reader replay:FILE"}
 	}
+	return nil, &unknownReader{o.reader, "there are sim and replay:FILE"}
+}
+
+func software(o options) (cardreader.Reader, error) {
 	p, err := simcard.LookupProfile(o.card)
 	if err != nil {
 		return nil, err

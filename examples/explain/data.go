@@ -10,7 +10,6 @@ import (
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/tlv"
 	"github.com/payunit/payunit/cardreader/trace"
-	"github.com/payunit/payunit/payment/acquirer"
 )
 
 func explainTLV(r *request) (answer, error) {
@@ -238,38 +237,5 @@ func isResponse(b []byte) bool {
 	return err != nil
 }
 
-func explainISO8583(r *request) (answer, error) {
-	b, err := r.hex(0)
-	if err != nil {
-		return answer{}, err
-	}
-	if r.showPAN {
-		return answer{}, usagef("-show-pan: messages are shown masked only")
-	}
-	var x acquirer.Explanation
-	if r.dialect == "" {
-		x, err = acquirer.ExplainAny(b)
-	} else {
-		d, ok := acquirer.LookupDialect(r.dialect)
-		if !ok {
-			return answer{}, usagef("-dialect: there is no %q; there are %s", r.dialect, dialects())
-		}
-		x, err = d.Explain(b)
-	}
-	return answer{
-		object: struct {
-			acquirer.Explanation
-			Error string `json:"error,omitempty"`
-		}{x, problem(err)},
-		text: x.String(),
-		err:  err,
-	}, nil
-}
-
-func dialects() string {
-	var names []string
-	for _, d := range acquirer.Dialects() {
-		names = append(names, d.Name())
-	}
-	return strings.Join(names, ", ")
-}
+// fromHex reads hexadecimal of whole bytes.
+func fromHex(s string) ([]byte, error) { return hex.DecodeString(s) }
