@@ -50,7 +50,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var aid, date string
 	f := flag.NewFlagSet("cardinfo", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.reader, "reader", "sim", "sim, or replay:FILE for a recorded session; pcsc[:NAME] comes with the PC/SC version")
+	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.capk, "capk", "", "file with certification authority keys; empty takes the software cards' own")
 	f.StringVar(&aid, "aid", "", "hex of the one application to read; empty reads all")

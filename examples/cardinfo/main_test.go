@@ -70,8 +70,6 @@ func TestSays(t *testing.T) {
 		{"-date 2033-01-01", exitDone, []string{"failed    issuer certificate"}},
 		{"-reader replay:", exitUsage, []string{"FILE"}},
 		{"-reader replay:no-such-file", exitError, []string{"no-such-file"}},
-		{"-reader pcsc", exitError, []string{"no PC/SC driver", "-reader sim"}},
-		{"-reader pcsc:ACME", exitError, []string{"-reader pcsc:ACME", "no PC/SC driver"}},
 		{"-reader usb", exitError, []string{"there are sim"}},
 		{"-capk no-such-file", exitError, []string{"-capk"}},
 		{"-card no-such-card", exitError, []string{"no-such-card"}},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/pcsc"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/cardreader/trace"
@@ -52,13 +53,17 @@ func (e *unknownReader) Error() string { return fmt.Sprintf("-reader %s: %s", e.
 
 // open is the reader that -reader names. A kind of reader is a case here.
 func open(o options) (cardreader.Reader, error) {
-	switch kind, _, _ := strings.Cut(o.reader, ":"); kind {
+	switch kind, name, _ := strings.Cut(o.reader, ":"); kind {
 	case "sim":
 		return software(o)
 	case "pcsc":
-		return nil, &unknownReader{o.reader, "this build has no PC/SC driver; it reads -reader sim and -reader replay:FILE"}
+		s, err := pcsc.New(pcsc.Config{})
+		if err != nil {
+			return nil, fmt.Errorf("-reader pcsc: %w", err)
+		}
+		return s.Reader(name), nil
 	}
-	return nil, &unknownReader{o.reader, "there are sim and replay:FILE"}
+	return nil, &unknownReader{o.reader, "there are sim, pcsc, pcsc:NAME and replay:FILE"}
 }
 
 func software(o options) (cardreader.Reader, error) {

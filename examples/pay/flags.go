@@ -59,7 +59,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; balance is not made by this version")
 	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes or a completion takes; may be empty for a refund, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
-	f.StringVar(&o.reader, "reader", "sim", "sim, or replay:FILE for a recorded session; pcsc[:NAME] comes with the PC/SC version")
+	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
 	f.StringVar(&o.serverKey, "server-key", "", "hex of the bank's public key; empty takes the published demo key")

@@ -58,7 +58,7 @@ func TestExitCodes(t *testing.T) {
 		{"-type cashback -cashback x", exitUsage, "-cashback"},
 		{"-type void", exitUsage, "-original"},
 		{"-original A-1", exitUsage, "-original"},
-		{"-reader pcsc", exitError, "replay:FILE"},
+		{"-reader tape", exitError, "want sim"},
 		{"-reader replay:no-such-file", exitError, "no-such-file"},
 		{"-trace no-such-folder/x", exitError, "-trace"},
 		{"-card no-such-card", exitError, "no-such-card"},

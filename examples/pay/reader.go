@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/pcsc"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/cardreader/trace"
@@ -38,8 +39,14 @@ func (d *demonstration) bareReader() (cardreader.Reader, error) {
 		return d.softwareCard()
 	case "replay":
 		return replay(name)
+	case "pcsc":
+		s, err := pcsc.New(pcsc.Config{})
+		if err != nil {
+			return nil, fmt.Errorf("-reader pcsc: %w", err)
+		}
+		return s.Reader(name), nil
 	}
-	return nil, fmt.Errorf("-reader %s: this version reads the software card and recorded sessions: -reader sim, -reader replay:FILE", d.o.reader)
+	return nil, fmt.Errorf("-reader %s: want sim, pcsc, pcsc:NAME or replay:FILE", d.o.reader)
 }
 
 // replay is a card that gives a recorded one's answers.

@@ -1,0 +1,3 @@
+package pcsc
+
+const startAdvice = "plug a reader in: the system starts the service with it"

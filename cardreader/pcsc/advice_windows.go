@@ -1,0 +1,3 @@
+package pcsc
+
+const startAdvice = `start the service "Smart Card" (sc start SCardSvr)`

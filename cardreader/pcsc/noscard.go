@@ -1,0 +1,6 @@
+//go:build !pcsc
+
+package pcsc
+
+// system is the machine's service; this build has none.
+func system() (service, error) { return nil, ErrNotBuilt }

@@ -1,0 +1,150 @@
+// Package pcsc reaches cards through PC/SC: pcscd on Linux, the smart card
+// services of Windows and macOS.
+//
+// The driver is there when the program is built with the tag pcsc; without it
+// New returns ErrNotBuilt, and nothing of PC/SC is linked in.
+package pcsc
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/payunit/payunit/cardreader"
+)
+
+// Config says how cards are held. The zero value holds them exclusively.
+type Config struct {
+	// Shared connects to cards that other programs may connect to as well, and
+	// holds a transaction against them from Connect to Close. Without it, no
+	// other program can connect while a card is held.
+	Shared bool
+	// LeavePowered leaves the card powered and as it is when it is closed.
+	// Without it, the card is reset, so that nothing of a session stays.
+	LeavePowered bool
+}
+
+// System is the machine's PC/SC service. It is safe for concurrent use.
+type System struct {
+	c       Config
+	service service
+	watch   *watcher
+}
+
+// New returns the machine's PC/SC service. It connects to nothing yet. Errors:
+// ErrNotBuilt.
+func New(c Config) (*System, error) {
+	s, err := system()
+	if err != nil {
+		return nil, err
+	}
+	return newSystem(c, s), nil
+}
+
+func newSystem(c Config, s service) *System {
+	return &System{c: c, service: s, watch: newWatcher(s)}
+}
+
+// Readers returns the names of the readers that are plugged in, in order. Errors:
+// ErrService, or one that wraps ctx.Err().
+func (s *System) Readers(ctx context.Context) ([]string, error) {
+	var out []string
+	err := s.watch.wait(ctx, func(now map[string]readerState) bool {
+		out = names(now)
+		return true
+	})
+	return out, err
+}
+
+// Reader returns a reader by its name, by a part of it in any case, or, for "",
+// whichever gets a card first. It need not be plugged in yet: Connect waits for
+// it.
+func (s *System) Reader(name string) *Reader { return &Reader{s: s, pattern: name} }
+
+// Reader is one reader, or any that its pattern fits.
+type Reader struct {
+	s       *System
+	pattern string
+}
+
+var _ cardreader.Reader = (*Reader)(nil)
+
+// Name returns the name or pattern that the reader was asked for by.
+func (r *Reader) Name() string {
+	if r.pattern == "" {
+		return "any PC/SC reader"
+	}
+	return r.pattern
+}
+
+// fits returns the readers that the pattern means: the one of that very name,
+// else all that have it in theirs.
+func (r *Reader) fits(list []string) []string {
+	var out []string
+	for _, n := range list {
+		if n == r.pattern {
+			return []string{n}
+		}
+		if strings.Contains(strings.ToLower(n), strings.ToLower(r.pattern)) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// present waits for a card and returns its reader and the state it was seen in.
+func (r *Reader) present(ctx context.Context) (readerState, error) {
+	var found readerState
+	err := r.s.watch.wait(ctx, func(now map[string]readerState) bool {
+		for _, n := range r.fits(names(now)) {
+			st := now[n]
+			if st.event&statePresent != 0 && st.event&(stateUnknown|stateUnavailable) == 0 {
+				found = st
+				return true
+			}
+		}
+		return false
+	})
+	return found, err
+}
+
+// Connect waits for a card, powers it and returns it: a *Card. A card that is in
+// the reader already is taken at once. It returns within 100 ms of the end of
+// ctx. Errors: ErrService, ErrUnpowered, cardreader.ErrBusy, ErrCardMute,
+// ErrProtocol, in an *Error that says what to do, or one that wraps ctx.Err().
+func (r *Reader) Connect(ctx context.Context) (cardreader.Card, error) {
+	for {
+		st, err := r.present(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c, err := r.s.connect(ctx, st)
+		if err == nil {
+			return c, nil
+		}
+		if codeOf(err) == 0 {
+			return nil, err
+		}
+		switch codeOf(err) {
+		case codeNoSmartcard, codeRemovedCard, codeUnknownReader, codeReaderUnavailable:
+			// Gone between the two calls: wait for the next.
+			if err := r.gone(ctx, st); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		return nil, failed(fmt.Sprintf("connecting to the card in %q", st.reader), err)
+	}
+}
+
+// gone waits until a card that was seen is no longer there, or another is.
+func (r *Reader) gone(ctx context.Context, seen readerState) error {
+	return r.s.watch.wait(ctx, func(now map[string]readerState) bool { return left(now, seen) })
+}
+
+// left reports whether a card that was seen has left its reader; the upper half
+// of the state counts what came and went.
+func left(now map[string]readerState, seen readerState) bool {
+	st, ok := now[seen.reader]
+	return !ok || st.event&statePresent == 0 || st.event>>16 != seen.event>>16
+}
