@@ -183,7 +183,7 @@ func (c *Card) do(ctx context.Context, op string, work func(handle) ([]byte, err
 	select {
 	case r := <-k.answer:
 		if r.err != nil && codeOf(r.err) != 0 {
-			r.err = c.removed(failed(op, r.err))
+			r.err = c.removed(ctx, failed(op, r.err))
 		}
 		return r.b, r.err
 	case <-c.quit:
@@ -205,12 +205,12 @@ func (c *Card) lose(err error) error {
 
 // removed tells a card that was torn out in the middle of a command from one
 // that is there and mute: the service has one code for both.
-func (c *Card) removed(err error) error {
+func (c *Card) removed(ctx context.Context, err error) error {
 	if !errors.Is(err, cardreader.ErrCardMute) && !errors.Is(err, ErrUnpowered) {
 		return err
 	}
-	// The service needs a moment to see that a card is gone.
-	ctx, stop := context.WithTimeout(context.Background(), 2*settleStep)
+	// The service looks for a card that is gone a few times a second only.
+	ctx, stop := context.WithTimeout(ctx, settleTime)
 	defer stop()
 	gone := c.s.watch.wait(ctx, func(now map[string]readerState) bool { return left(now, c.seen) })
 	if gone == nil {
@@ -257,7 +257,7 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	}
 	if len(r) < 2 {
 		// What some services give for a card that was torn out.
-		return nil, c.removed(&Error{Op: "transmitting", Code: uint32(codeCommError), Kind: cardreader.ErrCardMute})
+		return nil, c.removed(ctx, &Error{Op: "transmitting", Code: uint32(codeCommError), Kind: cardreader.ErrCardMute})
 	}
 	return slices.Clone(r), nil
 }

@@ -151,11 +151,13 @@ func serveVPCD(ctx context.Context, conn net.Conn, r cardreader.Reader) error {
 	}
 }
 
-func readFrame(r io.Reader) ([]byte, error) {
+func readFrame(r net.Conn) ([]byte, error) {
 	var head [2]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
+	// Slow is no error.
+	_ = acknowledge(r)
 	b := make([]byte, binary.BigEndian.Uint16(head[:]))
 	if _, err := io.ReadFull(r, b); err != nil {
 		if errors.Is(err, io.EOF) {
