@@ -12,7 +12,7 @@ import (
 
 // Command is a command APDU for people.
 type Command struct {
-	// Hex is the command; without reveal PIN data in it is zeros.
+	// Hex is the command; PIN data in it is zeros, with reveal too.
 	Hex  string `json:"hex"`
 	Name string `json:"name"`
 	// Words say what the header asks for.
@@ -46,8 +46,9 @@ type Step struct {
 	Response Response `json:"response"`
 }
 
-// ExplainCommand says what a command APDU is. Without reveal, PIN data and what
-// is not public in data objects are masked. Errors wrap apdu.ErrMalformed.
+// ExplainCommand says what a command APDU is. PIN data is never shown, and
+// without reveal what is not public in data objects is masked. Errors wrap
+// apdu.ErrMalformed.
 func ExplainCommand(b []byte, reveal bool) (Command, error) {
 	c, err := apdu.ParseCommand(b)
 	if err != nil {
@@ -56,9 +57,7 @@ func ExplainCommand(b []byte, reveal bool) (Command, error) {
 	out := Command{Name: c.Name(), Words: c.Describe(), Length: len(c.Data), Ne: c.Ne}
 	shown := slices.Clone(b)
 	defer clear(shown)
-	if !reveal {
-		maskCommand(shown)
-	}
+	maskCommand(shown)
 	switch c.INS {
 	case apdu.INSSelect:
 		if c.P1 == 0x04 && len(c.Data) > 0 {

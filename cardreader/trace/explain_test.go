@@ -25,8 +25,8 @@ func TestExplainCommand(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	for reveal, want := range map[bool]string{false: "00200080080000000000000000", true: "0020008008241234FFFFFFFFFF"} {
-		if got, err := trace.ExplainCommand(unhex(t, "0020008008241234FFFFFFFFFF"), reveal); err != nil || got.Hex != want {
+	for _, reveal := range []bool{false, true} {
+		if got, err := trace.ExplainCommand(unhex(t, "0020008008241234FFFFFFFFFF"), reveal); err != nil || got.Hex != "00200080080000000000000000" {
 			t.Errorf("VERIFY, reveal %v: %s, %v", reveal, got.Hex, err)
 		}
 	}

@@ -19,6 +19,8 @@ type Check struct {
 	OK      bool   `json:"ok"`
 	Skipped bool   `json:"skipped,omitempty"`
 	Text    string `json:"text"`
+	// Details are the steps of the recovery, field by field.
+	Details []Detail `json:"details,omitempty"`
 }
 
 // ODAReport is what data authentication says of one application of a trace.
@@ -80,6 +82,8 @@ type odaRun struct {
 	issuer oda.Issuer
 	icc    oda.ICC
 	report *ODAReport
+	// details are those of the check that comes next.
+	details []Detail
 }
 
 func (t *Trace) checkSession(s *session, aid []byte, keys oda.Keys, on time.Time) ODAReport {
@@ -121,7 +125,8 @@ func methods(aip []byte) []string {
 }
 
 func (r *odaRun) add(step string, err error, text string) bool {
-	c := Check{Step: step, OK: err == nil, Text: text}
+	c := Check{Step: step, OK: err == nil, Text: text, Details: r.details}
+	r.details = nil
 	if err != nil {
 		c.Text = err.Error()
 		var f *oda.Failure
@@ -165,8 +170,24 @@ func (r *odaRun) recoverIssuer(rid oda.RID, keys oda.Keys) bool {
 		r.skip(oda.StepCA, fmt.Sprintf("no key of %X with index %02X was given", rid[:], index[0]))
 		return false
 	}
-	return r.add(oda.StepIssuer, err, fmt.Sprintf("signed by CA key %X index %02X; issuer key of %d bits, serial %X, valid to %s",
+	var sound bool
+	var key oda.PublicKey
+	if ca, ok := keys.CAKey(rid, index[0]); ok {
+		owner := fmt.Sprintf("CA key %X index %02X", rid[:], index[0])
+		r.details, key, sound = r.certificate(tags.IssuerCertificate, tags.IssuerRemainder, tags.IssuerExponent, ca.PublicKey(), owner, nil)
+		if ca.Expired(r.on) {
+			r.details = append(r.details, Detail{What: owner, Value: "valid to " + ca.Expiry.Format(time.DateOnly), Wrong: "expired on " + r.on.Format(time.DateOnly)})
+		}
+	}
+	ok := r.add(oda.StepIssuer, err, fmt.Sprintf("signed by CA key %X index %02X; issuer key of %d bits, serial %X, valid to %s",
 		rid[:], index[0], 8*r.issuer.Key.Len(), r.issuer.Serial[:], r.issuer.Expiry.Format("2006-01")))
+	if !ok && sound {
+		// A terminal would stop here; who asks what is wrong with a card wants
+		// to know the rest as well.
+		r.issuer.Key = key
+		ok = true
+	}
+	return ok
 }
 
 // staticData gathers what signatures cover: the records that the file locator
@@ -202,6 +223,7 @@ func (r *odaRun) signedStatic() {
 	if !ok || r.masked(oda.StepStatic) {
 		return
 	}
+	r.details = r.staticSignature(r.issuer.Key)
 	dac, err := oda.VerifySDA(r.issuer.Key, v, r.static)
 	r.add(oda.StepStatic, err, fmt.Sprintf("data authentication code %X", dac[:]))
 }
@@ -212,9 +234,17 @@ func (r *odaRun) recoverICC() bool {
 		return false
 	}
 	var err error
+	var key oda.PublicKey
+	var sound bool
+	r.details, key, sound = r.certificate(tags.ICCCertificate, tags.ICCRemainder, tags.ICCExponent, r.issuer.Key, "issuer key", append([]byte{}, r.static...))
 	r.icc, err = oda.RecoverICC(r.issuer.Key, v, r.data[tags.ICCRemainder], r.data[tags.ICCExponent], r.pan, r.static, r.on)
-	return r.add(oda.StepICC, err, fmt.Sprintf("card key of %d bits, serial %X, valid to %s, PAN and static data as read",
+	ok = r.add(oda.StepICC, err, fmt.Sprintf("card key of %d bits, serial %X, valid to %s, PAN and static data as read",
 		8*r.icc.Key.Len(), r.icc.Serial[:], r.icc.Expiry.Format("2006-01")))
+	if !ok && sound {
+		r.icc.Key = key
+		ok = true
+	}
+	return ok
 }
 
 // dynamic checks the answers to INTERNAL AUTHENTICATE and, of a contactless card
@@ -228,6 +258,7 @@ func (r *odaRun) dynamic() {
 		if !ok {
 			sig, _ = tlv.Find(m.data, tags.SignedDynamicData)
 		}
+		r.details = dynamicSignature(r.icc.Key, sig, m.command.Data, false, nil)
 		number, err := oda.VerifyDDA(r.icc.Key, sig, m.command.Data)
 		r.add(oda.StepDynamic, err, fmt.Sprintf("DDA, ICC dynamic number %X", number))
 	}
@@ -246,6 +277,7 @@ func (r *odaRun) dynamic() {
 	copy(c[:], currency)
 	data, err := oda.FDDAData([4]byte(un), a, c, r.data[tags.CardAuthenticationRelatedData])
 	if err == nil {
+		r.details = dynamicSignature(r.icc.Key, sig, data, false, nil)
 		_, err = oda.VerifyDDA(r.icc.Key, sig, data)
 	}
 	r.add(oda.StepDynamic, err, "fast DDA")
@@ -272,7 +304,9 @@ func (r *odaRun) combined() {
 		if i == 1 {
 			second = r.cdol[1].data
 		}
-		c, err := oda.VerifyCDA(r.icc.Key, sig, un, oda.TransactionData(r.pdol.data, r.cdol[0].data, second, rest))
+		transaction := oda.TransactionData(r.pdol.data, r.cdol[0].data, second, rest)
+		r.details = dynamicSignature(r.icc.Key, sig, un, true, transaction)
+		c, err := oda.VerifyCDA(r.icc.Key, sig, un, transaction)
 		r.add(oda.StepDynamic, err, fmt.Sprintf("CDA, %s with cryptogram %X", tags.CIDValue(c.CID).Cryptogram(), c.Cryptogram[:]))
 	}
 }
@@ -311,6 +345,7 @@ func (r *odaRun) pinKey() {
 	if !ok || r.masked(oda.StepPIN) {
 		return
 	}
+	r.details, _, _ = r.certificate(tags.PINEnciphermentCertificate, tags.PINEnciphermentRemainder, tags.PINEnciphermentExponent, r.issuer.Key, "issuer key", nil)
 	k, err := oda.RecoverPINKey(r.issuer.Key, v, r.data[tags.PINEnciphermentRemainder], r.data[tags.PINEnciphermentExponent], r.pan, r.on)
 	r.add(oda.StepPIN, err, fmt.Sprintf("PIN encipherment key of %d bits", 8*k.Key.Len()))
 }

@@ -115,6 +115,9 @@ func (a *application) authentication(b *strings.Builder, date string) {
 			word = "verified"
 		}
 		fmt.Fprintf(b, "    %s  %s: %s\n", word, c.Step, c.Text)
+		for _, d := range c.Details {
+			fmt.Fprintf(b, "                %s\n", d)
+		}
 	}
 }
 

@@ -109,6 +109,9 @@ func report(reports []trace.ODAReport, on time.Time) answer {
 				word = "verified"
 			}
 			fmt.Fprintf(&text, "  %s  %s: %s\n", word, c.Step, c.Text)
+			for _, d := range c.Details {
+				fmt.Fprintf(&text, "              %s\n", d)
+			}
 		}
 	}
 	out.Verified = checked > 0 && failed == 0
