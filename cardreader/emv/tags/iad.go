@@ -8,9 +8,10 @@ type IADFormat uint8
 // The layouts. The zero value is one that is the issuer's own.
 const (
 	IADUnknown IADFormat = iota
-	IADVisa              // 06 or 07, key index, version, CVR 03xxxxxx, issuer's; UnionPay too
+	IADVisa              // 06 or 07, key index, version, CVR 03xxxxxx, issuer's; American Express, JCB and UnionPay too
 	IADMChip             // key index, version, CVR of six bytes, DAC or dynamic number, counters
 	IADCCD               // EMV 4.4 Book 3, C9: 0F, format A5 or A6, key index, CVR of five bytes
+	IADVisa2             // Visa's second layout: 1F, version 2x, key index, CVR of five bytes, issuer's
 )
 
 // IAD is the Issuer Application Data, tag 9F10, taken apart.
@@ -30,9 +31,11 @@ func ParseIAD(v []byte) IAD {
 	switch {
 	case len(v) == 32 && v[0] == 0x0F && v[16] == 0x0F && v[1]>>4 == 0xA:
 		return IAD{IADCCD, v[2], v[1], v[3:8], v[8:]}
+	case len(v) == 32 && v[0] == 0x1F && v[1]>>4 == 2:
+		return IAD{IADVisa2, v[2], v[1], v[3:8], v[8:]}
 	case len(v) >= 7 && (v[0] == 0x06 || v[0] == 0x07) && v[3] == 0x03:
 		return IAD{IADVisa, v[1], v[2], v[3:7], v[7:]}
-	case (len(v) == 18 || len(v) == 20 || len(v) == 26 || len(v) == 28) && v[1]>>4 == 1:
+	case (len(v) == 18 || len(v) == 20 || len(v) == 26 || len(v) == 28) && (v[1]>>4 == 1 || v[1]>>4 == 2):
 		return IAD{IADMChip, v[0], v[1], v[2:8], v[8:]}
 	}
 	return IAD{Rest: v}
@@ -41,17 +44,76 @@ func ParseIAD(v []byte) IAD {
 // Describe returns the parts in words.
 func (d IAD) Describe() []string {
 	if d.Format == IADUnknown {
-		return []string{}
+		if len(d.Rest) == 0 {
+			return []string{}
+		}
+		return []string{"A layout of the issuer's own"}
 	}
 	out := []string{fmt.Sprintf("Derivation key index %02X", d.KeyIndex), fmt.Sprintf("Cryptogram version %02X", d.Version),
 		fmt.Sprintf("Card verification results %X", d.CVR)}
 	switch d.Format {
 	case IADVisa:
-		return append(out, visaCVR(d.CVR)...)
+		out = append(out, visaCVR(d.CVR)...)
 	case IADMChip:
-		return append(out, mchipCVR(d.CVR)...)
+		out = append(out, mchipCVR(d.CVR)...)
+	case IADCCD:
+		out = append(out, ccdCVR(d.CVR)...)
 	}
-	return out
+	return append(out, d.rest()...)
+}
+
+// rest says what follows the card verification results.
+func (d IAD) rest() []string {
+	if len(d.Rest) == 0 {
+		return nil
+	}
+	switch d.Format {
+	case IADMChip:
+		out := []string{fmt.Sprintf("Data authentication code or ICC dynamic number %X", d.Rest[:2])}
+		if len(d.Rest) > 2 {
+			out = append(out, fmt.Sprintf("Counters, plain or enciphered %X", d.Rest[2:]))
+		}
+		return out
+	case IADCCD:
+		return []string{fmt.Sprintf("Counters %X", d.Rest[:8]), fmt.Sprintf("Issuer's own data %X", d.Rest[9:])}
+	case IADVisa:
+		if n := len(d.Rest); n > 1 && int(d.Rest[0]) == n-1 {
+			return []string{fmt.Sprintf("Issuer's own data, of form %X, %X", d.Rest[1]&0x0F, d.Rest[1:])}
+		}
+	}
+	return []string{fmt.Sprintf("Issuer's own data %X", d.Rest)}
+}
+
+// ccdCVR says the card verification results of EMV 4.4 Book 3, C7.3.
+func ccdCVR(v []byte) []string {
+	out := append([]string{secondGAC(v[0] >> 6), returned("First", v[0]>>4)}, describe(v, []bitWord{
+		{0, 0x08, "CDA performed"},
+		{0, 0x04, "Offline DDA performed"},
+		{0, 0x02, "Issuer authentication not performed"},
+		{0, 0x01, "Issuer authentication failed"},
+	})...)
+	out = append(out, fmt.Sprintf("PIN try counter %d", v[1]>>4))
+	out = append(out, describe(v, []bitWord{
+		{1, 0x08, "Offline PIN verification performed"},
+		{1, 0x04, "Offline PIN verification performed and PIN not successfully verified"},
+		{1, 0x02, "PIN Try Limit exceeded"},
+		{1, 0x01, "Last online transaction not completed"},
+		{2, 0x80, "Lower offline transaction count limit exceeded"},
+		{2, 0x40, "Upper offline transaction count limit exceeded"},
+		{2, 0x20, "Lower cumulative offline amount limit exceeded"},
+		{2, 0x10, "Upper cumulative offline amount limit exceeded"},
+		{2, 0x08, "Issuer-discretionary bit 1"},
+		{2, 0x04, "Issuer-discretionary bit 2"},
+		{2, 0x02, "Issuer-discretionary bit 3"},
+		{2, 0x01, "Issuer-discretionary bit 4"},
+	})...)
+	out = append(out, fmt.Sprintf("Issuer script commands with secure messaging processed: %d", v[3]>>4))
+	return append(out, describe(v, []bitWord{
+		{3, 0x08, "Issuer script processing failed"},
+		{3, 0x04, "Offline data authentication failed on previous transaction"},
+		{3, 0x02, "Go online on next transaction was set"},
+		{3, 0x01, "Unable to go online"},
+	})...)
 }
 
 // returned says a two-bit field of a CVR: the cryptogram of a GENERATE AC.
