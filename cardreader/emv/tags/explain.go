@@ -31,12 +31,12 @@ type Node struct {
 // Explain reads a tree of data objects and says what is in it. Values that are
 // not Public are masked, or hidden; with reveal only those that are Secret are.
 // With an error, a *tlv.Error, the nodes are what came before.
-func Explain(b []byte, reveal bool) ([]Node, error) { return explain(b, reveal, 0, 0) }
+func Explain(b []byte, reveal bool) ([]Node, error) { return explain(b, reveal, 0, 0, 0) }
 
 // maxDepth bounds how deep Explain follows templates, as tlv.Validate does.
 const maxDepth = 16
 
-func explain(b []byte, reveal bool, base, depth int) ([]Node, error) {
+func explain(b []byte, reveal bool, parent tlv.Tag, base, depth int) ([]Node, error) {
 	nodes := []Node{}
 	for o, err := range tlv.All(b) {
 		if err != nil {
@@ -45,7 +45,7 @@ func explain(b []byte, reveal bool, base, depth int) ([]Node, error) {
 			}
 			return nodes, err
 		}
-		n := ExplainValue(o.Tag, o.Value, reveal)
+		n := explainInside(parent, o.Tag, o.Value, reveal)
 		n.Offset = base + o.Offset
 		if !o.Tag.Constructed() {
 			nodes = append(nodes, n)
@@ -55,7 +55,7 @@ func explain(b []byte, reveal bool, base, depth int) ([]Node, error) {
 			return nodes, &tlv.Error{Offset: n.Offset, Tag: o.Tag, Reason: "templates nested too deep"}
 		}
 		n.Value, n.Hidden = "", false
-		n.Children, err = explain(o.Value, reveal, n.Offset+o.HeaderLen, depth+1)
+		n.Children, err = explain(o.Value, reveal, o.Tag, n.Offset+o.HeaderLen, depth+1)
 		nodes = append(nodes, n)
 		if err != nil {
 			return nodes, err

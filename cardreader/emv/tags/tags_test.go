@@ -47,7 +47,7 @@ func TestDictionary(t *testing.T) {
 			t.Errorf("%s: numeric of %d bytes", info.Tag, info.Max)
 		}
 	}
-	if _, ok := tags.Lookup(0x9F7F); ok {
+	if _, ok := tags.Lookup(0xDF7E); ok {
 		t.Error("Lookup finds what is not there")
 	}
 	if got := tags.Name(0xDF79); got != "DF79" {
