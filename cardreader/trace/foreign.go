@@ -156,6 +156,7 @@ func (t *Trace) add(command, response []byte, took time.Duration) string {
 	case len(response) < 2:
 		return fmt.Sprintf("a response of %d bytes has no status word", len(response))
 	}
+	took = min(max(took, 0), 24*time.Hour) // a log's clock may have been set
 	t.Exchanges = append(t.Exchanges, Exchange{Took: took, Command: command, Response: response})
 	return ""
 }

@@ -247,6 +247,7 @@ func FuzzParseAny(f *testing.F) {
 	for _, s := range []string{spyTool, spyLibrary, pcscdText, plainText, transcriptText, `{"trace":1,"interface":"contact","atr":""}` + "\n" + `{"us":1,"cmd":"00A40400","resp":"9000"}`} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte("7f01@>|SCardTransmit\n7f01@00 000000\n7f01@00 00\n7f01@<|100000|0|SCard0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, _, err := trace.ParseAny(bytes.NewReader(b))
 		if err != nil {
