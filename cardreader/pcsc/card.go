@@ -92,12 +92,15 @@ func (c *Card) run(ctx context.Context, ready chan<- error) {
 		ready <- err
 		return
 	}
-	disposition := uint32(resetCard)
-	if c.s.c.LeavePowered {
-		disposition = leaveCard
-	}
-	// The card may be gone: there is nothing left to do about it.
-	defer func() { _ = h.disconnect(disposition) }()
+	var failing bool
+	defer func() {
+		disposition := uint32(resetCard)
+		if c.s.c.LeavePowered || failing {
+			// A card that is gone, or hangs, is not to be reset.
+			disposition = leaveCard
+		}
+		_ = h.disconnect(disposition)
+	}()
 	if err := c.know(h); err != nil {
 		ready <- err
 		return
@@ -107,6 +110,7 @@ func (c *Card) run(ctx context.Context, ready chan<- error) {
 		select {
 		case call := <-c.calls:
 			b, err := call.work(h)
+			failing = err != nil
 			call.answer <- result{b, err}
 		case <-c.quit:
 			return

@@ -3,4 +3,4 @@
 package pcsc
 
 // system is the machine's service; this build has none.
-func system() (service, error) { return nil, ErrNotBuilt }
+func system() (service, *watcher, error) { return nil, nil, ErrNotBuilt }

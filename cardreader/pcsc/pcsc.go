@@ -34,15 +34,11 @@ type System struct {
 // New returns the machine's PC/SC service. It connects to nothing yet. Errors:
 // ErrNotBuilt.
 func New(c Config) (*System, error) {
-	s, err := system()
+	s, w, err := system()
 	if err != nil {
 		return nil, err
 	}
-	return newSystem(c, s), nil
-}
-
-func newSystem(c Config, s service) *System {
-	return &System{c: c, service: s, watch: newWatcher(s)}
+	return &System{c: c, service: s, watch: w}, nil
 }
 
 // Readers returns the names of the readers that are plugged in, in order. Errors:

@@ -18,6 +18,8 @@ const stop = 10 * time.Second
 func t1() *plastic { return &plastic{atr: unhex("3BE000008131FE45EB"), protocol: protocolT1} }
 func t0() *plastic { return &plastic{atr: unhex("3B600000"), protocol: protocolT0} }
 
+func newSystem(c Config, f *fake) *System { return &System{c: c, service: f, watch: newWatcher(f)} }
+
 func unhex(s string) []byte {
 	b, err := hex.DecodeString(s)
 	if err != nil {

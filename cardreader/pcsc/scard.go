@@ -4,13 +4,19 @@ package pcsc
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/ebfe/scard"
 )
 
-// system is the machine's service.
-func system() (service, error) { return scardService{}, nil }
+// system is the machine's service, and the one watcher of the process.
+func system() (service, *watcher, error) { return scardService{}, process(), nil }
+
+// process is global because what it guards is: libpcsclite keeps one table of
+// readers a process, which two waits at once overwrite for each other, and a
+// change is lost.
+var process = sync.OnceValue(func() *watcher { return newWatcher(scardService{}) })
 
 type scardService struct{}
 

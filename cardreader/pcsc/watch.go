@@ -49,6 +49,8 @@ func (w *watcher) wait(ctx context.Context, done func(map[string]readerState) bo
 		w.now, w.err = nil, nil
 		go w.run()
 	}
+	// An error that others were told of may be over: the next look tells.
+	w.err = nil
 	defer w.leave()
 	for {
 		now, err, told := w.now, w.err, w.told
