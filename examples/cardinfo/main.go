@@ -37,6 +37,7 @@ func main() {
 // options are the command line.
 type options struct {
 	reader, card, capk string
+	session            string
 	aid                []byte
 	json, showPAN      bool
 	now                time.Time
@@ -53,6 +54,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.capk, "capk", "", "file with certification authority keys; empty takes the software cards' own")
+	f.StringVar(&o.session, "session", "", "name of the session to read of a recording that holds several")
 	f.StringVar(&aid, "aid", "", "hex of the one application to read; empty reads all")
 	f.StringVar(&date, "date", "", "YYYY-MM-DD on which certificates have to be valid; empty takes the recorded session's, or today")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")

@@ -163,3 +163,32 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("exit %d: %s", code, e.String())
 	}
 }
+
+// TestForeignRecording reads what other programs recorded.
+func TestForeignRecording(t *testing.T) {
+	const select6F = "6F098407A00000000310109000"
+	dir := t.TempDir()
+	list, several := filepath.Join(dir, "list.txt"), filepath.Join(dir, "several.json")
+	for file, text := range map[string]string{
+		list:    "> 00A4040007A000000003101000\n< " + select6F + "\n",
+		several: `[{"id":"one","steps":[{"cmd":"00A4040007A000000003101000","resp":"` + select6F + `"}]},{"id":"two","steps":[{"cmd":"00A40400","resp":"6A82"}]}]`,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"-reader", "replay:" + list}, exitDone, "application A0000000031010"},
+		{[]string{"-reader", "replay:" + several}, exitError, "one, two"},
+		{[]string{"-reader", "replay:" + several, "-session", "one"}, exitDone, "several.json, one"},
+		{[]string{"-reader", "replay:" + several, "-session", "three"}, exitError, "one, two"},
+	} {
+		if code, out, errs := cardinfo(t, c.args...); code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("%q: exit %d\n%s%s", c.args, code, out, errs)
+		}
+	}
+}

@@ -28,10 +28,11 @@ func session(ctx context.Context, o options) (t *trace.Trace, name string, err e
 			return nil, "", fmt.Errorf("-reader replay: %w", err)
 		}
 		defer f.Close()
-		if t, err = trace.Parse(f); err != nil {
+		list, _, err := trace.ParseAny(f)
+		if err != nil {
 			return nil, "", fmt.Errorf("-reader replay:%s: %w", file, err)
 		}
-		return t, "recording " + filepath.Base(file), nil
+		return choose(list, o.session, filepath.Base(file))
 	}
 	r, err := open(o)
 	if err != nil {
@@ -44,6 +45,21 @@ func session(ctx context.Context, o options) (t *trace.Trace, name string, err e
 	tape := newTape(card)
 	err = errors.Join(tour(ctx, tape, o.aid), card.Close())
 	return &tape.t, r.Name(), err
+}
+
+// choose takes the one session of a file, or the one that -session names.
+func choose(list []trace.Session, name, file string) (*trace.Trace, string, error) {
+	if name == "" && len(list) == 1 {
+		return list[0].Trace, "recording " + file, nil
+	}
+	var names []string
+	for _, s := range list {
+		if s.Name == name {
+			return s.Trace, "recording " + file + ", " + s.Name, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, "", fmt.Errorf("-session: the file holds %s", strings.Join(names, ", "))
 }
 
 // unknownReader is a -reader that this program can't open.

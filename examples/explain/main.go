@@ -32,6 +32,7 @@ const maxInput = 1 << 20
 type request struct {
 	json, showPAN       bool
 	capk, dialect, date string
+	html, session       string
 	args                []string
 	stdin               io.Reader
 	stdout, stderr      io.Writer
@@ -67,7 +68,7 @@ func commands() []command {
 		{"atr", "HEX", "an answer to reset", explainATR},
 		{"apdu", "HEX", "a command or a response APDU", explainAPDU},
 		{"iso8583", "HEX", "a payment message, with or without length and TPDU", explainISO8583},
-		{"trace", "FILE", "a recorded card session", explainTrace},
+		{"trace", "FILE", "a recorded card session: ours, > hex lines, pcscd --apdu, pcsc-spy", explainTrace},
 		{"oda", "FILE", "the certificates and signatures of a recorded session, checked again with -capk FILE", explainODA},
 	}
 }
@@ -81,6 +82,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	f.StringVar(&r.capk, "capk", "", "file with certification authority keys, for oda")
 	f.StringVar(&r.dialect, "dialect", "", "ISO 8583 dialect; empty tries those that are known")
 	f.StringVar(&r.date, "date", "", "YYYY-MM-DD on which certificates have to be valid, for oda; empty takes the session's, or today")
+	f.StringVar(&r.html, "html", "", "write the explained trace as one page to this file, besides")
+	f.StringVar(&r.session, "session", "", "the one session to take of a file that holds several, by its name")
 	f.Usage = func() { usage(f) }
 	// Flags may stand before, between and after the arguments.
 	for {

@@ -311,3 +311,57 @@ func TestDateOfToday(t *testing.T) {
 		t.Errorf("%v", a.err)
 	}
 }
+
+// TestForeignTraces explains what other programs recorded, and the page of it.
+func TestForeignTraces(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	list := write("list.txt", "ATR: 3B600000\n> 00A4040007A000000003101000\n< 6F098407A00000000310109000\n> 0020008008241234FFFFFFFFFF\n< 63C2\n")
+	page := filepath.Join(dir, "page.html")
+	code, out, diag := explain(t, "", "trace", list, "-html", page, "-show-pan")
+	for _, want := range []string{"1. SELECT, by name", "direct convention", "VERIFY, plaintext PIN", "what was decided", "the PIN is wrong, tries left: 2"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit %d, no %q: %s%s", code, want, out, diag)
+		}
+	}
+	b, err := os.ReadFile(page)
+	if err != nil || !bytes.Contains(b, []byte("SELECT")) {
+		t.Errorf("the page: %v, %.200s", err, b)
+	}
+	if strings.Contains(out+string(b), "241234") {
+		t.Error("the PIN is shown")
+	}
+	several := write("several.json", `[{"id":"one","steps":[{"cmd":"00A40400","resp":"6A82"}]},{"id":"two","steps":[{"cmd":"00B2010C00","resp":"6A83"},{"cmd":"","resp":"9000"}]}]`)
+	code, out, _ = explain(t, "", "trace", several)
+	if code != 0 || !strings.Contains(out, "== one") || !strings.Contains(out, "== two") || !strings.Contains(out, "no exchange of APDUs: 1") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	code, out, _ = explain(t, "", "trace", several, "-session", "two", "-json")
+	var x struct {
+		Name    string
+		Skipped int
+		Story   []trace.Decision
+	}
+	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Name != "two" || x.Skipped != 1 || x.Story == nil {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	code, out, _ = explain(t, "", "trace", several, "-json")
+	var all struct{ Sessions []struct{ Name string } }
+	if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 || len(all.Sessions) != 2 {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	for _, args := range [][]string{{"trace", several, "-session", "three"}} {
+		if code, _, diag := explain(t, "", args...); code != exitUsage || !strings.Contains(diag, `"one", "two"`) {
+			t.Errorf("%q: exit %d, %s", args, code, diag)
+		}
+	}
+	if code, _, diag := explain(t, "", "trace", list, "-html", filepath.Join(dir, "none", "x")); code != exitError || !strings.Contains(diag, "-html") {
+		t.Errorf("exit %d, %s", code, diag)
+	}
+}
