@@ -167,6 +167,7 @@ func (s *Session) recoverIssuer() error {
 		return err
 	}
 	s.issuerKey = &issuer
+	s.fromTerminal[tags.TerminalCAPublicKeyIndex] = []byte{index[0]}
 	return nil
 }
 

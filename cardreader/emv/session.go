@@ -93,6 +93,7 @@ func (s *Session) restart() error {
 	s.oda, s.issuerKey, s.iccKey, s.cdaWanted, s.bypassed = ODA{}, nil, nil, false, false
 	s.fromCard = map[tlv.Tag][]byte{}
 	s.reasons = nil
+	delete(s.fromTerminal, tags.TerminalCAPublicKeyIndex)
 	s.tvr, s.tsi, s.cvm = tags.TVRValue{}, tags.TSIValue{}, tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, 0}
 	un := make([]byte, 4)
 	if _, err := io.ReadFull(s.k.c.Rand, un); err != nil {

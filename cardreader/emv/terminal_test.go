@@ -33,6 +33,20 @@ func TestTerminalFile(t *testing.T) {
 
 // TestTerminalRefused alters one member of the example at a time: the error names
 // the place.
+// TestActionCodesLeftOut: a terminal action code that is not given is all zeros
+// (Book 3, 10.7).
+func TestActionCodesLeftOut(t *testing.T) {
+	term, err := emv.ParseTerminal(strings.NewReader(`{"type":"22","country":"056","capabilities":"E0F8C8","additional_capabilities":"F000F0A001",
+		"applications":[{"aid":"A000000003","version":"008C","tac_online":"D84004F800"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := term.Applications[0]
+	if a.TACDenial != [5]byte{} || a.TACDefault != [5]byte{} || a.TACOnline != [5]byte{0xD8, 0x40, 0x04, 0xF8, 0} {
+		t.Errorf("%X %X %X", a.TACDenial, a.TACOnline, a.TACDefault)
+	}
+}
+
 func TestTerminalRefused(t *testing.T) {
 	raw, err := os.ReadFile("testdata/terminal.json")
 	if err != nil {
@@ -62,8 +76,8 @@ func TestTerminalRefused(t *testing.T) {
 		{"1.aid", `"A0000000041010A0000000041010A00000"`, "application 2"},
 		{"0.version", `"96"`, "version"},
 		{"0.tac_denial", `"00"`, "tac_denial"},
-		{"0.tac_online", `""`, "tac_online"},
-		{"0.tac_default", `null`, "tac_default"},
+		{"0.tac_online", `"FFFFFFFF"`, "tac_online"},
+		{"0.tac_default", `7`, "tac_default"},
 		{"0.floor_limit", `-1`, "floor_limit"},
 		{"0.floor_limit", `1.5`, "floor_limit"},
 		{"0.default_ddol", `"9F37"`, "default DDOL"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader/emv/tags"
 )
@@ -60,7 +61,8 @@ const maxTerminalFile = 1 << 20
 //	  aid                    9F06  5 to 16 bytes
 //	  partial                longer names on the card match too
 //	  version                9F09  2 bytes
-//	  tac_denial, tac_online, tac_default  5 bytes each, no default
+//	  tac_denial, tac_online, tac_default  5 bytes each; left out, all
+//	                         zeros (Book 3, 10.7)
 //	  floor_limit            9F1B  minor units
 //	  random_selection       threshold (minor units), target_percent,
 //	                         max_target_percent (Book 3, 10.6.2)
@@ -136,6 +138,11 @@ func (f applicationFile) application() (Application, error) {
 		{"tac_online", f.TACOnline, a.TACOnline[:]},
 		{"tac_default", f.TACDefault, a.TACDefault[:]},
 	} {
+		// A terminal action code that is left out is all zeros (EMV 4.4 Book 3,
+		// 10.7).
+		if x.text == "" && strings.HasPrefix(x.name, "tac_") {
+			continue
+		}
 		if err := hexInto(x.name, x.text, x.into); err != nil {
 			return a, err
 		}
