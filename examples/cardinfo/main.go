@@ -41,6 +41,8 @@ type options struct {
 	aid                []byte
 	json, showPAN      bool
 	now                time.Time
+	// say tells a person what to do.
+	say func(text string)
 }
 
 // errUsage: the command line is wrong; the text has been printed.
@@ -107,6 +109,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		return exitUsage
 	}
+	o.say = func(text string) { fmt.Fprintf(stderr, "cardinfo: %s\n", text) }
 	r, err := inspect(ctx, o)
 	if err != nil {
 		if o.json {

@@ -38,9 +38,15 @@ func session(ctx context.Context, o options) (t *trace.Trace, name string, err e
 	if err != nil {
 		return nil, "", err
 	}
+	if kind == "pcsc" {
+		o.say("waiting for a card in " + r.Name())
+	}
 	card, err := r.Connect(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("waiting for a card in %s: %w", r.Name(), err)
+	}
+	if kind == "pcsc" {
+		o.say("reading; leave the card where it is")
 	}
 	tape := newTape(card)
 	err = errors.Join(tour(ctx, tape, o.aid), card.Close())

@@ -33,6 +33,7 @@ type request struct {
 	json, showPAN       bool
 	capk, dialect, date string
 	html, session       string
+	colour              string
 	args                []string
 	stdin               io.Reader
 	stdout, stderr      io.Writer
@@ -83,6 +84,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	f.StringVar(&r.dialect, "dialect", "", "ISO 8583 dialect; empty tries those that are known")
 	f.StringVar(&r.date, "date", "", "YYYY-MM-DD on which certificates have to be valid, for oda; empty takes the session's, or today")
 	f.StringVar(&r.html, "html", "", "write the explained trace as one page to this file, besides")
+	f.StringVar(&r.colour, "color", "auto", "auto, always or never")
 	f.StringVar(&r.session, "session", "", "the one session to take of a file that holds several, by its name")
 	f.Usage = func() { usage(f) }
 	// Flags may stand before, between and after the arguments.
@@ -101,6 +103,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if len(r.args) == 0 {
 		f.Usage()
+		return exitUsage
+	}
+	switch r.colour {
+	case "auto", "always", "never":
+	default:
+		fmt.Fprintf(stderr, "explain: -color: auto, always or never, not %q\n", r.colour)
 		return exitUsage
 	}
 	name := r.args[0]
@@ -149,7 +157,11 @@ func (r *request) execute(c command) int {
 
 func (r *request) print(a answer) error {
 	if !r.json {
-		_, err := io.WriteString(r.stdout, a.text)
+		text := a.text
+		if r.colour == "always" || r.colour == "auto" && terminal(r.stdout) {
+			text = coloured(text)
+		}
+		_, err := io.WriteString(r.stdout, text)
 		return err
 	}
 	e := json.NewEncoder(r.stdout)
