@@ -149,6 +149,34 @@ func TestParseAnyContactless(t *testing.T) {
 	}
 }
 
+// TestSessionName: a name does nothing to a terminal.
+func TestSessionName(t *testing.T) {
+	list, _, err := trace.ParseAny(strings.NewReader("{\"id\":\"a\\u001b[2Jb\\u202e\",\"steps\":[{\"cmd\":\"00A40400\",\"resp\":\"9000\"}]}"))
+	if err != nil || list[0].Name != "a?[2Jb?" {
+		t.Errorf("%d sessions, %v", len(list), err)
+	}
+}
+
+// BenchmarkExplain explains a recording of 10,000 commands.
+func BenchmarkExplain(b *testing.B) {
+	file, _ := recorded(b, "default", trace.Options{RevealCardholderData: true})
+	one, err := trace.Parse(strings.NewReader(file))
+	if err != nil {
+		b.Fatal(err)
+	}
+	tr := one.Clone()
+	for len(tr.Exchanges) < 10000 {
+		tr.Exchanges = append(tr.Exchanges, one.Clone().Exchanges...)
+	}
+	tr.Exchanges = tr.Exchanges[:10000]
+	b.ReportAllocs()
+	for b.Loop() {
+		if steps := tr.Explain(false); len(steps) != 10000 || len(tr.Story()) == 0 {
+			b.Fatalf("%d steps", len(steps))
+		}
+	}
+}
+
 func TestParseAnyRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string

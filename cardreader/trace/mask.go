@@ -31,7 +31,13 @@ func (t *Trace) Mask() *Trace {
 	var pans [][]byte
 	for _, m := range out.messages() {
 		if !m.challenge() {
-			pans = append(pans, maskTree(m.data, 0)...)
+			for _, p := range maskTree(m.data, 0) {
+				if slices.ContainsFunc(pans, func(q []byte) bool { return bytes.Equal(p, q) }) {
+					clear(p) // read again: one sweep is enough
+					continue
+				}
+				pans = append(pans, p)
+			}
 			out.put(m)
 		}
 		clear(m.data)

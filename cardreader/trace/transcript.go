@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader"
 )
@@ -64,6 +66,13 @@ func (v transcript) session() (Session, string) {
 	if s.Name == "" {
 		s.Name = v.Name
 	}
+	// A name goes to terminals.
+	s.Name = strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s.Name)
 	if v.Interface == cardreader.Contactless.String() {
 		s.Interface, s.Protocol = cardreader.Contactless, cardreader.TCL
 	}
