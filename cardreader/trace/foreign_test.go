@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/emv/oda"
 	"github.com/payunit/payunit/cardreader/trace"
 )
 
@@ -271,10 +272,21 @@ func TestSharedTranscriptsAsTheyAre(t *testing.T) {
 	}
 }
 
+// anyKey has a key for every index, so that certificates of any kind are opened.
+type anyKey struct{}
+
+func (anyKey) CAKey(rid oda.RID, index byte) (oda.CAKey, bool) {
+	return oda.CAKey{RID: rid, Index: index, Modulus: bytes.Repeat([]byte{0xC1}, 64), Exponent: []byte{3}}, true
+}
+
+func (anyKey) Revoked(oda.RID, byte, [3]byte) bool { return false }
+
 func FuzzParseAny(f *testing.F) {
 	for _, s := range []string{spyTool, spyLibrary, pcscdText, plainText, transcriptText, `{"trace":1,"interface":"contact","atr":""}` + "\n" + `{"us":1,"cmd":"00A40400","resp":"9000"}`} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte("> 00A4040007A000000003101000\n< 6F098407A00000000310109000\n> 80A8000002830000\n< 800600000801010 19000\n> 00B2010C00\n< 70528F01019F3201039040" +
+		strings.Repeat("11", 64) + "5A0847617390010100109F4B00 9000\n> 00820000\n< 9000"))
 	f.Add([]byte("7f01@>|SCardTransmit\n7f01@00 000000\n7f01@00 00\n7f01@<|100000|0|SCard0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, _, err := trace.ParseAny(bytes.NewReader(b))
@@ -297,6 +309,8 @@ func FuzzParseAny(f *testing.F) {
 				}
 			}
 			s.Explain(false)
+			s.Story()
+			s.CheckODA(anyKey{}, today())
 		}
 	})
 }

@@ -111,22 +111,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	o.say = func(text string) { fmt.Fprintf(stderr, "cardinfo: %s\n", text) }
 	r, err := inspect(ctx, o)
-	if err != nil {
+	if err != nil && r == nil {
 		if o.json {
 			err = errors.Join(err, json.NewEncoder(stdout).Encode(map[string]string{"error": err.Error()}))
 		}
 		fmt.Fprintf(stderr, "cardinfo: %v\n", err)
 		return exitError
 	}
+	var werr error
 	if o.json {
 		e := json.NewEncoder(stdout)
 		e.SetEscapeHTML(false)
-		err = e.Encode(r)
+		werr = e.Encode(r)
 	} else {
-		_, err = io.WriteString(stdout, r.text())
+		_, werr = io.WriteString(stdout, r.text())
+	}
+	if werr != nil {
+		err = errors.Join(err, fmt.Errorf("writing: %w", werr))
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "cardinfo: writing: %v\n", err)
+		fmt.Fprintf(stderr, "cardinfo: %v\n", err)
 		return exitError
 	}
 	if len(r.Applications) == 0 {
@@ -136,15 +140,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitDone
 }
 
-// inspect reads the card, or a recorded one, and draws the report up.
+// inspect reads the card, or a recorded one, and draws the report up. A card that
+// was taken away too early has a report of what it gave until then, and an error.
 func inspect(ctx context.Context, o options) (*report, error) {
 	keys, err := authorities(o.capk)
 	if err != nil {
 		return nil, err
 	}
-	t, name, err := session(ctx, o)
-	if err != nil {
-		return nil, err
+	t, name, failed := session(ctx, o)
+	if t == nil {
+		return nil, failed
 	}
 	defer t.Wipe()
 	on := o.now
@@ -154,5 +159,14 @@ func inspect(ctx context.Context, o options) (*report, error) {
 			on = time.Now()
 		}
 	}
-	return draw(t, name, o, keys, on), nil
+	r := draw(t, name, o, keys, on)
+	r.Error = problem(failed)
+	return r, failed
+}
+
+func problem(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

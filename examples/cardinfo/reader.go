@@ -38,18 +38,26 @@ func session(ctx context.Context, o options) (t *trace.Trace, name string, err e
 	if err != nil {
 		return nil, "", err
 	}
-	if kind == "pcsc" {
-		o.say("waiting for a card in " + r.Name())
+	if kind != "pcsc" {
+		o.say = func(string) {}
 	}
+	return read(ctx, r, o)
+}
+
+// read reads the card that a reader gets. With an error, the trace is what there
+// was until then, nil when nothing was.
+func read(ctx context.Context, r cardreader.Reader, o options) (*trace.Trace, string, error) {
+	o.say("waiting for a card in " + r.Name())
 	card, err := r.Connect(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("waiting for a card in %s: %w", r.Name(), err)
 	}
-	if kind == "pcsc" {
-		o.say("reading; leave the card where it is")
-	}
+	o.say("reading; leave the card where it is")
 	tape := newTape(card)
 	err = errors.Join(tour(ctx, tape, o.aid), card.Close())
+	if err != nil && len(tape.t.Exchanges) == 0 {
+		return nil, "", err
+	}
 	return &tape.t, r.Name(), err
 }
 

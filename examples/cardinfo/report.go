@@ -26,6 +26,8 @@ type report struct {
 	Directory    *directoryOf  `json:"directory,omitempty"`
 	Applications []application `json:"applications"`
 	Date         string        `json:"date"`
+	// Error says why the report ends early, "" when it does not.
+	Error string `json:"error,omitempty"`
 }
 
 type answer struct {

@@ -35,6 +35,9 @@ func (r *report) text() string {
 	for i := range r.Applications {
 		r.Applications[i].text(&b, r.Date)
 	}
+	if r.Error != "" {
+		fmt.Fprintf(&b, "\nnot read to the end: %s\n", r.Error)
+	}
 	return b.String()
 }
 

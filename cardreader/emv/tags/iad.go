@@ -49,7 +49,12 @@ func (d IAD) Describe() []string {
 		}
 		return []string{"A layout of the issuer's own"}
 	}
-	out := []string{fmt.Sprintf("Derivation key index %02X", d.KeyIndex), fmt.Sprintf("Cryptogram version %02X", d.Version),
+	version := fmt.Sprintf("Cryptogram version %02X", d.Version)
+	if d.Format == IADVisa && d.Version >= 0x0A {
+		// Visa and American Express call theirs by the decimal number.
+		version += fmt.Sprintf(", CVN %d", d.Version)
+	}
+	out := []string{fmt.Sprintf("Derivation key index %02X", d.KeyIndex), version,
 		fmt.Sprintf("Card verification results %X", d.CVR)}
 	switch d.Format {
 	case IADVisa:

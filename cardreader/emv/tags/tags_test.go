@@ -246,7 +246,8 @@ func TestIAD(t *testing.T) {
 		cvr, rest   string
 		words       []string // some of them
 	}{
-		{"Visa CVN 10", "06010A03A00000", tags.IADVisa, 0x01, 0x0A, "03a00000", "", []string{"Second GENERATE AC: not requested", "First GENERATE AC: ARQC", "Issuer script commands on last transaction: 0"}},
+		{"Visa CVN 10", "06010A03A00000", tags.IADVisa, 0x01, 0x0A, "03a00000", "", []string{"Second GENERATE AC: not requested", "First GENERATE AC: ARQC", "Issuer script commands on last transaction: 0", "Cryptogram version 0A, CVN 10"}},
+		{"Visa CVN 18", "06011203A00000", tags.IADVisa, 0x01, 0x12, "03a00000", "", []string{"Cryptogram version 12, CVN 18"}},
 		{"Visa CVR", "06010A03A4B800", tags.IADVisa, 0x01, 0x0A, "03a4b800", "", []string{
 			"Second GENERATE AC: not requested", "First GENERATE AC: ARQC", "Offline PIN verification performed", "Last online transaction not completed",
 			"Exceeded velocity checking counters", "New card", "Issuer authentication failure on last online transaction",
