@@ -32,6 +32,9 @@ type Config struct {
 	// Key seals it. No default; vault.InsecureKeyFile seals against nobody
 	// who can read the folder.
 	Key vault.KeySource
+	// State, when set, keeps the state in place of Dir and Key. It is closed
+	// with the unit when it is an io.Closer.
+	State State
 	// Link is the app's way to the server. No default.
 	Link trusted.Link
 	// Reader is where the card comes from. No default.
@@ -60,6 +63,12 @@ type Config struct {
 	Now     func() time.Time
 }
 
+// State is what a unit keeps its records, counters and private keys in.
+type State interface {
+	payment.Storage
+	trusted.KeyStore
+}
+
 // PINFormat is the PIN block format of the pad and with it the kind of DUKPT.
 type PINFormat uint8
 
@@ -76,35 +85,39 @@ func (f PINFormat) iso() uint8 {
 	return 4
 }
 
-// Unit is a composed unit, which closes its storage.
+// Unit is a composed unit, which closes its state.
 type Unit struct {
 	*payment.Unit
-	vault    *vault.Vault
+	state    State
 	enrolled bool
 	terminal *enrol.Terminal
 }
 
-// Open opens the state in Dir, or makes it, and composes the unit. A device that
+// Open opens the state, or makes the one in Dir, and composes the unit. A device that
 // is not enrolled enrols under Activation; without one the error is
 // enrol.ErrNotEnrolled.
 func Open(ctx context.Context, c Config) (*Unit, error) {
-	if c.Dir == "" {
-		return nil, errors.New("softunit: Dir is empty and has no default")
+	state := c.State
+	if state == nil {
+		if c.Dir == "" {
+			return nil, errors.New("softunit: State and Dir are empty and have no default")
+		}
+		v, err := vault.Open(ctx, c.Dir, vault.Config{Key: c.Key, Rand: c.Rand})
+		if err != nil {
+			return nil, err
+		}
+		state = v
 	}
-	v, err := vault.Open(ctx, c.Dir, vault.Config{Key: c.Key, Rand: c.Rand})
-	if err != nil {
-		return nil, err
-	}
-	u := &Unit{vault: v}
+	u := &Unit{state: state}
 	if err := u.compose(ctx, c); err != nil {
-		return nil, errors.Join(err, v.Close())
+		return nil, errors.Join(err, u.Close())
 	}
 	return u, nil
 }
 
 func (u *Unit) compose(ctx context.Context, c Config) error {
 	device := enrol.Config{
-		Storage: u.vault, Keys: u.vault, Link: c.Link, Attester: attest.Software{Keys: u.vault}, DeviceClass: "software",
+		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "software",
 		ServerKey: c.ServerKey, Rand: c.Rand,
 	}
 	// The files come first: one that is missing must not cost an activation code.
@@ -134,7 +147,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	pc := payment.Config{
-		Device: t, Reader: c.Reader, UI: c.UI, Pad: pad, Storage: u.vault, CAKeys: c.CAKeys, Terminal: *c.Terminal,
+		Device: t, Reader: c.Reader, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
 		Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
 	}
 	u.Unit, err = payment.New(pc)
@@ -177,5 +190,10 @@ func (u *Unit) Enrolled() bool { return u.enrolled }
 // Identity returns the terminal id and the merchant id.
 func (u *Unit) Identity() (terminalID, merchantID string) { return u.terminal.Identity() }
 
-// Close closes the storage. Nothing is pending that is not on disk.
-func (u *Unit) Close() error { return u.vault.Close() }
+// Close closes the state. Nothing is pending that is not durable.
+func (u *Unit) Close() error {
+	if c, ok := u.state.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
