@@ -60,7 +60,7 @@ func contains(path string, prefixes ...string) bool {
 // simulators are for programs and tests alone.
 func simulator(path string) bool {
 	return under(path, "cardreader/simcard", "cardreader/cardtest", "cardreader/pcsc/pcsctest", "channel/relay/hostile", "channel/channeltest",
-		"payment/host/ledger/ledgertest", "trusted/scripted")
+		"payment/host/ledger/ledgertest", "trusted/scripted", "trusted/tpm/swtpmtest")
 }
 
 func databaseDriver(path string) bool {
@@ -79,6 +79,7 @@ func TestImportRules(t *testing.T) {
 			for rule, broken := range map[string]bool{
 				"only cardreader/pcsc imports scard":                         contains(i, "github.com/ebfe/scard") && !under(p.ImportPath, "cardreader/pcsc"),
 				"only payment/acquirer imports iso8583":                      contains(i, "github.com/moov-io") && !under(p.ImportPath, "payment/acquirer"),
+				"only the TPM's packages import go-tpm":                      contains(i, "github.com/google/go-tpm") && !under(p.ImportPath, "trusted/tpm", "channel/attest/tpm"),
 				"the kernel imports no pinpad, trusted or channel":           under(p.ImportPath, "cardreader/emv", "cardreader/contactless") && under(i, "pinpad", "trusted", "channel"),
 				"of payment, the kernel imports money alone":                 under(p.ImportPath, "cardreader") && under(i, "payment") && !under(i, "payment/money"),
 				"the app's relay imports no cryptography":                    under(p.ImportPath, "channel/relay") && (contains(i, "crypto", "golang.org/x/crypto") || under(i, "channel/noise")),
@@ -116,7 +117,7 @@ func TestEmbeddedDependencies(t *testing.T) {
 		if p.Standard {
 			continue
 		}
-		if contains(p.ImportPath, "database/sql", "testing") || databaseDriver(p.ImportPath) || simulator(p.ImportPath) {
+		if contains(p.ImportPath, "database/sql", "testing", "github.com/google/go-tpm") || databaseDriver(p.ImportPath) || simulator(p.ImportPath) {
 			t.Errorf("the unit depends on %s", p.ImportPath)
 		}
 		if len(p.CgoFiles) > 0 {
