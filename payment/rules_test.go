@@ -86,6 +86,7 @@ func TestImportRules(t *testing.T) {
 				"only programs import simulators":                            simulator(i) && !simulator(p.ImportPath) && !under(p.ImportPath, "examples"),
 				"only programs import a database driver":                     databaseDriver(i) && !under(p.ImportPath, "examples"),
 				"nothing but programs imports the server's side of payments": under(i, "payment/host") && !under(p.ImportPath, "payment/host", "examples"),
+				"only tests import another Noise":                            contains(i, "github.com/flynn/noise"),
 				"nothing imports the examples":                               under(i, "examples") && !under(p.ImportPath, "examples"),
 				"nothing but programs imports testing":                       contains(i, "testing") && !simulator(p.ImportPath),
 			} {

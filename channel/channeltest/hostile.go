@@ -203,13 +203,14 @@ func measured(t *testing.T, p Pair) measure {
 	return m
 }
 
-// everyByteAltered flips a bit of every byte of a whole dialogue. Both ends see
+// everyByteAltered flips a bit of a byte of a whole dialogue, of each in turn
+// (offsets). Both ends see
 // an error, or one when the other had nothing left to wait for.
 func everyByteAltered(t *testing.T, p Pair) {
 	m := measured(t, p)
 	for _, up := range []bool{true, false} {
 		last := m.sent[up][m.writes[up]-1]
-		for i := range m.bytes[up] {
+		for _, i := range offsets(m.sent[up]) {
 			a, b := PipeWith(Faults{Alter: func(u bool, _, offset int, b []byte) []byte {
 				if u == up && offset <= i && i < offset+len(b) {
 					b[i-offset] ^= 1 << (i % 8)
@@ -234,12 +235,12 @@ func where(up bool, i int) string {
 	return way + " " + strconv.Itoa(i)
 }
 
-// everyTruncation cuts the stream after every byte.
+// everyTruncation cuts the stream after every byte (offsets).
 func everyTruncation(t *testing.T, p Pair) {
 	m := measured(t, p)
 	for _, up := range []bool{true, false} {
 		last := len(m.sent[up][m.writes[up]-1])
-		for i := range m.bytes[up] {
+		for _, i := range offsets(m.sent[up]) {
 			f := Faults{CutUp: i}
 			if i == 0 {
 				f.CutUp = -1
