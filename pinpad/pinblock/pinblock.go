@@ -1,10 +1,12 @@
 // Package pinblock makes and reads PIN blocks of ISO 9564-1: formats 0, 1, 2 and
-// 3 (8 bytes in clear) and format 4 (16 bytes, enciphered under AES as it is
-// made).
+// 3 (8 bytes) and format 4 (16 bytes, which exists enciphered alone).
+//
+// A PIN is ASCII digits in a secret.Bytes. The package works in one buffer a
+// call, which is zeroed on every way out, panics of a cipher or of a source of
+// randomness included.
 package pinblock
 
 import (
-	"crypto/cipher"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -14,21 +16,37 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 )
 
-// Errors. They tell neither PIN nor PAN.
+// Errors. They tell neither PIN nor PAN, and not which of a block's fields is
+// wrong: who may choose the PAN of a block could read the PIN out of that, digit
+// by digit.
 var (
 	// ErrPIN: a PIN is not 4 to 12 decimal digits.
 	ErrPIN = errors.New("pinblock: a PIN has 4 to 12 decimal digits")
-	// ErrBlock: a block is not of its format, or was made for another PAN.
+	// ErrPAN: a format that is bound to a PAN was given none.
+	ErrPAN = errors.New("pinblock: this format needs a PAN")
+	// ErrBlock: a block is not of its format, was enciphered under another
+	// key, or was made for another PAN.
 	ErrBlock = errors.New("pinblock: malformed block")
+	// ErrFormat: the format is none of ISO 9564-1, or not one for this use.
+	ErrFormat = errors.New("pinblock: format")
+	// ErrTranslation: the rules forbid this translation.
+	ErrTranslation = errors.New("pinblock: translation is not allowed")
 )
 
+// Format is a PIN block format of ISO 9564-1, the value of its control field.
+type Format = uint8
+
+// The lengths of a PIN (ISO 9564-1, 8.1) and of the blocks.
 const (
-	minPIN = 4
-	maxPIN = 12
+	MinPIN = 4
+	MaxPIN = 12
+
+	size  = 8  // formats 0 to 3
+	size4 = 16 // format 4
 )
 
 func checkPIN(pin []byte) error {
-	if len(pin) < minPIN || len(pin) > maxPIN {
+	if len(pin) < MinPIN || len(pin) > MaxPIN {
 		return ErrPIN
 	}
 	for _, c := range pin {
@@ -47,61 +65,27 @@ func setNibble(b []byte, i int, v byte) {
 
 func nibble(b []byte, i int) byte { return b[i/2] >> (4 * (1 - i%2)) & 0x0F }
 
-// field is control, length, digits and fill.
-func field(control byte, pin []byte, size int, fill func(i int) byte) []byte {
-	b := make([]byte, size)
+// field writes control, length and digits of the clear PIN field. The half
+// bytes behind them hold the fill already.
+func field(b []byte, control byte, pin []byte) {
 	setNibble(b, 0, control)
 	setNibble(b, 1, byte(len(pin)))
-	for i := 2; i < 2*size; i++ {
-		if i-2 < len(pin) {
-			setNibble(b, i, pin[i-2]-'0')
-		} else {
-			setNibble(b, i, fill(i))
-		}
+	for i, c := range pin {
+		setNibble(b, 2+i, c-'0')
 	}
-	return b
 }
 
-// panField is four zeros and the twelve rightmost digits without the check
-// digit (ISO 9564-1, 9.3.2).
-func panField(pan []byte) []byte {
-	b := make([]byte, 8)
+// bindPAN XORs the PAN field into a block: four zeros and the twelve rightmost
+// digits without the check digit (ISO 9564-1, 9.3.2).
+func bindPAN(b, pan []byte) {
+	var f [size]byte
+	defer clear(f[:])
 	digits := pan[:max(len(pan)-1, 0)]
 	digits = digits[max(len(digits)-12, 0):]
 	for i, c := range digits {
-		setNibble(b, 16-len(digits)+i, c-'0')
+		setNibble(f[:], 2*size-len(digits)+i, c-'0')
 	}
-	return b
-}
-
-func xor(b, with []byte) []byte {
-	subtle.XORBytes(b, b, with)
-	return b
-}
-
-// Encode0 makes a block of format 0: PIN field XOR PAN field.
-func Encode0(pin secret.Bytes, pan secret.PAN) (secret.Bytes, error) {
-	return bound(0x0, pin, pan, func(int) byte { return 0x0F })
-}
-
-// Encode3 makes a block of format 3, as format 0 with random fill from A to F.
-// A nil random is crypto/rand.Reader, here and below.
-func Encode3(pin secret.Bytes, pan secret.PAN, random io.Reader) (secret.Bytes, error) {
-	fill, err := letters(random, 16)
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	return bound(0x3, pin, pan, func(i int) byte { return fill[i] })
-}
-
-func bound(control byte, pin secret.Bytes, pan secret.PAN, fill func(int) byte) (secret.Bytes, error) {
-	if err := checkPIN(pin.Reveal()); err != nil {
-		return secret.Bytes{}, err
-	}
-	if pan.IsZero() {
-		return secret.Bytes{}, fmt.Errorf("pinblock: format %d needs a PAN", control)
-	}
-	return secret.NewBytes(xor(field(control, pin.Reveal(), 8, fill), panField(pan.Reveal()))), nil
+	subtle.XORBytes(b, b, f[:])
 }
 
 // source is where random fill comes from: nil stands for crypto/rand.Reader.
@@ -112,149 +96,167 @@ func source(random io.Reader) io.Reader {
 	return random
 }
 
-// letters draws half bytes from A to F uniformly.
-func letters(random io.Reader, n int) ([]byte, error) {
-	random = source(random)
-	out := make([]byte, 0, n)
-	var b [1]byte
-	for len(out) < n {
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return nil, fmt.Errorf("pinblock: randomness: %w", err)
+// fill writes the fill of a format into the whole of b (ISO 9564-1, 9.3): F for
+// formats 0 and 2, random for 1, random from A to F for 3, A and a random half
+// for 4.
+func fill(b []byte, f Format, random io.Reader) error {
+	var err error
+	switch f {
+	case 1:
+		_, err = io.ReadFull(source(random), b)
+	case 3:
+		err = letters(b, source(random))
+	case 4:
+		for i := range b[:size] {
+			b[i] = 0xAA
 		}
-		if b[0] < 252 {
-			out = append(out, 0x0A+b[0]%6)
+		_, err = io.ReadFull(source(random), b[size:])
+	default:
+		for i := range b {
+			b[i] = 0xFF
 		}
 	}
-	return out, nil
+	if err != nil {
+		return fmt.Errorf("pinblock: randomness: %w", err)
+	}
+	return nil
+}
+
+// letters draws half bytes from A to F uniformly: 252 is the greatest multiple
+// of 6 that a byte holds, and what is not under it is drawn again.
+func letters(b []byte, random io.Reader) error {
+	var one [1]byte
+	defer clear(one[:])
+	for i := 0; i < 2*len(b); {
+		if _, err := io.ReadFull(random, one[:]); err != nil {
+			return err
+		}
+		if one[0] < 252 {
+			setNibble(b, i, 0x0A+one[0]%6)
+			i++
+		}
+	}
+	return nil
+}
+
+// encode writes the clear block of formats 0 to 3, or the clear PIN field of
+// format 4, into b.
+func encode(b []byte, f Format, pin, pan []byte, random io.Reader) error {
+	if err := checkPIN(pin); err != nil {
+		return err
+	}
+	if bound(f) && len(pan) == 0 {
+		return ErrPAN
+	}
+	if err := fill(b, f, random); err != nil {
+		return err
+	}
+	field(b, f, pin)
+	if f == 0 || f == 3 {
+		bindPAN(b, pan)
+	}
+	return nil
+}
+
+// bound reports whether a format binds the PIN to a PAN.
+func bound(f Format) bool { return f == 0 || f == 3 || f == 4 }
+
+// Encode makes a clear block of format 0, 1, 2 or 3. The PAN counts for formats
+// 0 and 3, the randomness for 1 and 3; a nil random is crypto/rand.Reader.
+// Errors: ErrPIN, ErrPAN, ErrFormat.
+func Encode(f Format, pin secret.Bytes, pan secret.PAN, random io.Reader) (secret.Bytes, error) {
+	if f > 3 {
+		return secret.Bytes{}, fmt.Errorf("%w %d has no clear block", ErrFormat, f)
+	}
+	block := secret.NewBytes(make([]byte, size))
+	done := false
+	defer func() {
+		if !done {
+			block.Wipe()
+		}
+	}()
+	if err := encode(block.Reveal(), f, pin.Reveal(), pan.Reveal(), random); err != nil {
+		return secret.Bytes{}, err
+	}
+	done = true
+	return block, nil
+}
+
+// Encode0 makes a block of format 0: PIN field XOR PAN field.
+func Encode0(pin secret.Bytes, pan secret.PAN) (secret.Bytes, error) {
+	return Encode(0, pin, pan, nil)
 }
 
 // Encode1 makes a block of format 1, which is bound to no PAN: random fill.
 func Encode1(pin secret.Bytes, random io.Reader) (secret.Bytes, error) {
-	if err := checkPIN(pin.Reveal()); err != nil {
-		return secret.Bytes{}, err
-	}
-	var fill [16]byte
-	if _, err := io.ReadFull(source(random), fill[:]); err != nil {
-		return secret.Bytes{}, fmt.Errorf("pinblock: randomness: %w", err)
-	}
-	return secret.NewBytes(field(0x1, pin.Reveal(), 8, func(i int) byte { return fill[i] & 0x0F })), nil
+	return Encode(1, pin, secret.PAN{}, random)
 }
 
 // Encode2 makes a block of format 2, for a card only (ISO 9564-1, 9.3.4; EMV 4.4
 // Book 3, 6.5.12).
 func Encode2(pin secret.Bytes) (secret.Bytes, error) {
-	if err := checkPIN(pin.Reveal()); err != nil {
-		return secret.Bytes{}, err
-	}
-	return secret.NewBytes(field(0x2, pin.Reveal(), 8, func(int) byte { return 0x0F })), nil
+	return Encode(2, pin, secret.PAN{}, nil)
+}
+
+// Encode3 makes a block of format 3, as format 0 with random fill from A to F.
+func Encode3(pin secret.Bytes, pan secret.PAN, random io.Reader) (secret.Bytes, error) {
+	return Encode(3, pin, pan, random)
 }
 
 // Decode reads a clear block of format 0, 1, 2 or 3 and returns the PIN. The PAN
-// counts for formats 0 and 3. Errors wrap ErrBlock.
-func Decode(format uint8, block secret.Bytes, pan secret.PAN) (secret.Bytes, error) {
-	if block.Len() != 8 {
-		return secret.Bytes{}, fmt.Errorf("%w: %d bytes, want 8", ErrBlock, block.Len())
+// counts for formats 0 and 3. Errors: ErrBlock, ErrPAN, ErrFormat.
+func Decode(f Format, block secret.Bytes, pan secret.PAN) (secret.Bytes, error) {
+	if f > 3 {
+		return secret.Bytes{}, fmt.Errorf("%w %d has no clear block", ErrFormat, f)
 	}
-	b := append([]byte(nil), block.Reveal()...)
-	defer clear(b)
-	fill := func(v byte) bool { return v == 0x0F }
-	switch format {
-	case 0, 3:
-		if pan.IsZero() {
-			return secret.Bytes{}, fmt.Errorf("pinblock: format %d needs a PAN", format)
-		}
-		xor(b, panField(pan.Reveal()))
-		if format == 3 {
-			fill = func(v byte) bool { return v >= 0x0A }
-		}
-	case 1:
-		fill = func(byte) bool { return true }
-	case 2:
-	default:
-		return secret.Bytes{}, fmt.Errorf("%w: format %d", ErrBlock, format)
+	if block.Len() != size {
+		return secret.Bytes{}, fmt.Errorf("%w: %d bytes, want %d", ErrBlock, block.Len(), size)
 	}
-	return digits(b, format, fill)
+	var b [size]byte
+	defer clear(b[:])
+	copy(b[:], block.Reveal())
+	return decode(b[:], f, pan.Reveal())
 }
 
-// digits reads a clear PIN field.
-func digits(b []byte, control byte, fill func(byte) bool) (secret.Bytes, error) {
-	if nibble(b, 0) != control {
-		return secret.Bytes{}, fmt.Errorf("%w: control field", ErrBlock)
+// decode reads the clear block of formats 0 to 3, or the clear PIN field of
+// format 4. It takes the same steps whatever is wrong.
+func decode(b []byte, f Format, pan []byte) (secret.Bytes, error) {
+	if bound(f) && len(pan) == 0 {
+		return secret.Bytes{}, ErrPAN
+	}
+	if f == 0 || f == 3 {
+		bindPAN(b, pan)
 	}
 	n := int(nibble(b, 1))
-	if n < minPIN || n > maxPIN {
-		return secret.Bytes{}, fmt.Errorf("%w: PIN length", ErrBlock)
-	}
-	pin := make([]byte, 0, maxPIN)
-	for i := 2; i < 16; i++ {
-		v := nibble(b, i)
-		switch {
-		case i-2 < n && v > 9:
-			clear(pin)
-			return secret.Bytes{}, fmt.Errorf("%w: digit", ErrBlock)
-		case i-2 < n:
-			pin = append(pin, v+'0')
-		case !fill(v):
-			clear(pin)
-			return secret.Bytes{}, fmt.Errorf("%w: fill", ErrBlock)
+	good := nibble(b, 0) == f && n >= MinPIN && n <= MaxPIN
+	pin := make([]byte, MaxPIN)
+	for i := range 2*size - 2 {
+		v := nibble(b, 2+i)
+		if i >= n {
+			good = good && isFill(f, v)
+			continue
+		}
+		good = good && v <= 9
+		if i < MaxPIN {
+			pin[i] = v + '0'
 		}
 	}
-	return secret.NewBytes(pin), nil
+	if !good {
+		clear(pin)
+		return secret.Bytes{}, ErrBlock
+	}
+	clear(pin[n:])
+	return secret.NewBytes(pin[:n]), nil
 }
 
-// Encipher4 makes a block of format 4: the PIN field, 8 of its 16 bytes random,
-// enciphered, XOR the PAN field, enciphered again (ISO 9564-1, 9.4.2). c is AES
-// under a key that is used for PINs alone.
-func Encipher4(c cipher.Block, pin secret.Bytes, pan secret.PAN, random io.Reader) ([]byte, error) {
-	if c.BlockSize() != 16 {
-		return nil, fmt.Errorf("pinblock: format 4 wants a cipher of 16-byte blocks, not %d", c.BlockSize())
+func isFill(f Format, v byte) bool {
+	switch f {
+	case 1:
+		return true
+	case 3:
+		return v >= 0x0A
+	case 4:
+		return v == 0x0A
 	}
-	if err := checkPIN(pin.Reveal()); err != nil {
-		return nil, err
-	}
-	if pan.IsZero() {
-		return nil, errors.New("pinblock: format 4 needs a PAN")
-	}
-	b := field(0x4, pin.Reveal(), 16, func(int) byte { return 0x0A })
-	if _, err := io.ReadFull(source(random), b[8:]); err != nil {
-		clear(b)
-		return nil, fmt.Errorf("pinblock: randomness: %w", err)
-	}
-	c.Encrypt(b, b)
-	xor(b, panField4(pan.Reveal()))
-	c.Encrypt(b, b)
-	return b, nil
-}
-
-// Decipher4 reads a block of format 4 and returns the PIN. Errors wrap ErrBlock.
-func Decipher4(c cipher.Block, block []byte, pan secret.PAN) (secret.Bytes, error) {
-	if len(block) != 16 || c.BlockSize() != 16 {
-		return secret.Bytes{}, fmt.Errorf("%w: %d bytes, want 16", ErrBlock, len(block))
-	}
-	if pan.IsZero() {
-		return secret.Bytes{}, errors.New("pinblock: format 4 needs a PAN")
-	}
-	return decipher4(c, block, pan.Reveal())
-}
-
-func decipher4(c cipher.Block, block, pan []byte) (secret.Bytes, error) {
-	b := make([]byte, 16)
-	defer clear(b)
-	c.Decrypt(b, block)
-	xor(b, panField4(pan))
-	c.Decrypt(b, b)
-	return digits(b, 4, func(v byte) bool { return v == 0x0A })
-}
-
-// panField4 is the number of digits over twelve, the digits, zeros; a shorter
-// number is padded with zeros on the left (ISO 9564-1, 9.4.2.3).
-func panField4(pan []byte) []byte {
-	b := make([]byte, 16)
-	over := max(len(pan)-12, 0)
-	setNibble(b, 0, byte(over))
-	at := 1 + max(12-len(pan), 0)
-	for i, d := range pan {
-		setNibble(b, at+i, d-'0')
-	}
-	return b
+	return v == 0x0F
 }

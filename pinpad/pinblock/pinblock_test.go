@@ -25,6 +25,7 @@ type known struct {
 	PANFld string `json:"clear_pan_field"`
 	Way    string `json:"direction"`
 	Reject string `json:"reject"`
+	Prefix string `json:"clear_pin_field_prefix"`
 }
 
 func unhex(t testing.TB, s string) []byte {
@@ -46,8 +47,15 @@ func (k known) run(t *testing.T) {
 	}
 	switch {
 	case k.PANFld != "":
-		if got := panField4([]byte(k.PAN)); !bytes.Equal(got, unhex(t, k.PANFld)) {
+		got := make([]byte, 16)
+		if panField4(got, []byte(k.PAN)); !bytes.Equal(got, unhex(t, k.PANFld)) {
 			t.Errorf("PAN field %X, want %s", got, k.PANFld)
+		}
+		if k.Prefix != "" {
+			c := &keeper{n: 16}
+			if _, err := Encipher4(c, secret.CopyBytes([]byte(k.PIN)), pan, nil); err != nil || !strings.HasPrefix(fmt.Sprintf("%X", c.first), k.Prefix) {
+				t.Errorf("PIN field %X, want %s: %v", c.first, k.Prefix, err)
+			}
 		}
 		return
 	case k.Format == 4:
@@ -85,7 +93,7 @@ func (k known) run4(t *testing.T, pan secret.PAN) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decipher4(c, unhex(t, k.Sealed), []byte(k.PAN))
+	got, err := decipher(c, 4, unhex(t, k.Sealed), []byte(k.PAN))
 	if k.Reject != "" {
 		if !errors.Is(err, ErrBlock) {
 			t.Errorf("%s: %v", k.Reject, err)
@@ -101,7 +109,7 @@ func (k known) run4(t *testing.T, pan secret.PAN) {
 	// The block's own random half makes the same block again.
 	field := unhex(t, k.Sealed)
 	c.Decrypt(field, field)
-	xor(field, panField4([]byte(k.PAN)))
+	bindPAN4(field, []byte(k.PAN))
 	c.Decrypt(field, field)
 	b, err := Encipher4(c, secret.CopyBytes([]byte(k.PIN)), pan, bytes.NewReader(field[8:]))
 	if err != nil || !bytes.Equal(b, unhex(t, k.Sealed)) {
