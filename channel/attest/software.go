@@ -1,7 +1,3 @@
-// Package attest makes and judges attestation evidence. This version has the
-// software kind: a signature by a key in the device's key store. It proves that
-// the same key store answers as before, and nothing about the platform around
-// it; its assurance level says so.
 package attest
 
 import (
@@ -14,7 +10,9 @@ import (
 	"github.com/payunit/payunit/channel"
 )
 
-// TypeSoftware is the evidence type of this file's statements:
+// TypeSoftware is the evidence type of a signature by a key in the device's key
+// store. It proves that the same key store answers as before, and nothing about
+// the platform around it; its assurance level says so. The statement:
 //
 //	offset  size  field
 //	0       32    Ed25519 public key (RFC 8032)
@@ -69,14 +67,14 @@ type SoftwareVerifier struct{}
 // Verify implements channel.Verifier.
 func (SoftwareVerifier) Verify(_ context.Context, challenge []byte, e channel.Evidence) (channel.Claims, error) {
 	if e.Type != TypeSoftware {
-		return channel.Claims{}, fmt.Errorf("%w: type %.32q, want %q", channel.ErrEvidence, e.Type, TypeSoftware)
+		return channel.Claims{}, channel.RefuseEvidence(channel.ReasonType, "type %.32q, want %q", e.Type, TypeSoftware)
 	}
 	if len(e.Statement) != ed25519.PublicKeySize+ed25519.SignatureSize {
-		return channel.Claims{}, fmt.Errorf("%w: statement of %d bytes", channel.ErrEvidence, len(e.Statement))
+		return channel.Claims{}, channel.RefuseEvidence(channel.ReasonFormat, "statement of %d bytes", len(e.Statement))
 	}
 	pub := e.Statement[:ed25519.PublicKeySize]
 	if !ed25519.Verify(pub, message(challenge), e.Statement[ed25519.PublicKeySize:]) {
-		return channel.Claims{}, fmt.Errorf("%w: signature does not verify", channel.ErrEvidence)
+		return channel.Claims{}, channel.RefuseEvidence(channel.ReasonSignature, "the signature over the challenge does not verify")
 	}
 	sum := sha256.Sum256(pub)
 	return channel.Claims{Assurance: channel.AssuranceSoftware, Device: hex.EncodeToString(sum[:16])}, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest"
 )
 
 // Client is a device's end. Safe for concurrent use as far as its modules are.
@@ -101,7 +102,7 @@ func (k *Client) handshake(ctx context.Context, rw stream, t *clientTicket) (*Co
 	if len(payload) != serverPayloadLen {
 		return nil, fmt.Errorf("%w: server's payload", channel.ErrFormat)
 	}
-	evidence, err := k.c.Attester.Attest(ctx, challenge(h.y.h, open.purpose))
+	evidence, err := k.c.Attester.Attest(ctx, attest.Challenge(h.y.h[:], open.purpose))
 	if err != nil {
 		return nil, fmt.Errorf("channel: attestation: %w", err)
 	}

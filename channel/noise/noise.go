@@ -88,16 +88,6 @@ func keyID(key []byte) [keyIDLen]byte {
 	return [keyIDLen]byte(sum[:])
 }
 
-// challenge is what evidence has to answer: SHA-256 over a label, the handshake
-// hash after the server's message, which has its nonce, and the purpose.
-func challenge(h [hashLen]byte, p channel.Purpose) []byte {
-	sum := sha256.New()
-	sum.Write([]byte("payunit attestation 1"))
-	sum.Write(h[:])
-	sum.Write([]byte{byte(p)})
-	return sum.Sum(nil)
-}
-
 // translate turns what the engine says of a peer's message into the channel's
 // terms.
 func translate(err error) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest"
 )
 
 // Server is a server's end. Safe for concurrent use as far as its modules are.
@@ -100,7 +101,7 @@ func (k *Server) exchange(ctx context.Context, rw stream, h *handshakeState, v *
 	if err := writeFrame(rw, frameHandshake, second); err != nil {
 		return nil, err
 	}
-	question := challenge(h.y.h, v.peer.Purpose)
+	question := attest.Challenge(h.y.h[:], v.peer.Purpose)
 	c, body, err := k.receive(ctx, rw, h, v)
 	if err != nil {
 		return c, errors.Join(v.refused, translate(err))
