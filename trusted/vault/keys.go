@@ -14,12 +14,12 @@ import (
 // seed returns the 32-byte private value of a key, which is made and stored on
 // first use.
 func (v *Vault) seed(ctx context.Context, kind, name string) ([]byte, error) {
-	record := "key/" + kind + "/" + name
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if err := v.usableLocked(ctx, record); err != nil {
+	if err := v.usableLocked(ctx, name); err != nil {
 		return nil, err
 	}
+	record := keyPrefix + kind + "/" + name
 	b, err := v.getLocked(record)
 	if err == nil && len(b) != 32 {
 		err = fmt.Errorf("vault: %s: %w", record, trusted.ErrTampered)
@@ -31,7 +31,7 @@ func (v *Vault) seed(ctx context.Context, kind, name string) ([]byte, error) {
 	if _, err := io.ReadFull(v.rand, b); err != nil {
 		return nil, fmt.Errorf("vault: randomness: %w", err)
 	}
-	if err := v.appendLocked(opPut, record, b); err != nil {
+	if err := v.appendLocked(ctx, opPut, record, b); err != nil {
 		clear(b)
 		return nil, err
 	}

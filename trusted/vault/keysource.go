@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/crypto/argon2"
@@ -34,7 +32,7 @@ func FixedKey(key secret.Bytes) KeySource {
 // against nobody who can read the folder. For development and demonstrations.
 func InsecureKeyFile() KeySource {
 	return func(_ context.Context, dir string, random io.Reader) (secret.Bytes, error) {
-		b, err := existingOrNew(filepath.Join(dir, "key"), 32, random)
+		b, err := existingOrNew(osDisk{}, filepath.Join(dir, "key"), 32, random)
 		if err != nil {
 			return secret.Bytes{}, fmt.Errorf("vault: key file: %w", err)
 		}
@@ -47,7 +45,7 @@ func InsecureKeyFile() KeySource {
 // people can remember is no match for a key store; hence the name.
 func DevelopmentPassphrase(passphrase secret.Bytes) KeySource {
 	return func(_ context.Context, dir string, random io.Reader) (secret.Bytes, error) {
-		salt, err := existingOrNew(filepath.Join(dir, "salt"), 16, random)
+		salt, err := existingOrNew(osDisk{}, filepath.Join(dir, "salt"), 16, random)
 		if err != nil {
 			return secret.Bytes{}, fmt.Errorf("vault: salt file: %w", err)
 		}
@@ -55,43 +53,9 @@ func DevelopmentPassphrase(passphrase secret.Bytes) KeySource {
 	}
 }
 
-// existingOrNew reads a file of n bytes, or makes it, durably, of random ones.
-func existingOrNew(path string, n int, random io.Reader) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		if len(b) != n {
-			return nil, fmt.Errorf("%s holds %d bytes, want %d", filepath.Base(path), len(b), n)
-		}
-		return b, nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	b = make([]byte, n)
-	if _, err := io.ReadFull(random, b); err != nil {
-		return nil, fmt.Errorf("randomness: %w", err)
-	}
-	f, err := createFile(path + ".new")
-	if err != nil {
-		return nil, storageError(err)
-	}
-	_, err = f.WriteAt(b, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = replace(path+".new", path)
-	}
-	if err != nil {
-		return nil, errors.Join(storageError(err), ignoreMissing(os.Remove(path+".new")))
-	}
-	return b, nil
-}
-
-// bind derives the key that is used from the source's key and the name of what
-// the vault belongs to.
+// bind derives the key that is used from the source's key and the device's name.
 func bind(key secret.Bytes, name string) ([]byte, error) {
-	b, err := hkdf.Key(sha256.New, key.Reveal(), nil, "payunit vault 1|"+name, 32)
+	b, err := hkdf.Key(sha256.New, key.Reveal(), nil, "payunit vault 2|"+name, 32)
 	if err != nil {
 		return nil, fmt.Errorf("vault: sealing key: %w", err)
 	}

@@ -1,11 +1,11 @@
 package vault
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sort"
 
@@ -13,7 +13,7 @@ import (
 )
 
 func (v *Vault) header() []byte {
-	h := append(make([]byte, 0, 64), magic...)
+	h := append(make([]byte, 0, 160), magic...)
 	h = append(h, v.id[:]...)
 	return binary.BigEndian.AppendUint64(h, v.base)
 }
@@ -21,10 +21,9 @@ func (v *Vault) header() []byte {
 func (v *Vault) frameAD(number uint64, prev [tagLen]byte) []byte {
 	ad := append(v.header(), 'F')
 	ad = binary.BigEndian.AppendUint64(ad, number)
-	return append(ad, prev[:]...)
+	ad = append(ad, prev[:]...)
+	return append(ad, v.device...)
 }
-
-func (v *Vault) slotAD(slot int) []byte { return append(v.header(), 'H', byte(slot)) }
 
 // seal returns nonce and sealed text.
 func (v *Vault) seal(plain, ad []byte) ([]byte, error) {
@@ -69,7 +68,7 @@ func (v *Vault) unseal(frame []byte, number uint64, prev [tagLen]byte) (op byte,
 }
 
 // appendLocked makes one change durable and visible.
-func (v *Vault) appendLocked(op byte, name string, value []byte) error {
+func (v *Vault) appendLocked(ctx context.Context, op byte, name string, value []byte) error {
 	if err := v.compactLocked(); err != nil {
 		return err
 	}
@@ -82,12 +81,19 @@ func (v *Vault) appendLocked(op byte, name string, value []byte) error {
 	}
 	loc := location{offset: v.end, length: len(frame), number: v.number + 1, prev: v.tag}
 	v.number, v.tag, v.end = v.number+1, tag, v.end+int64(len(frame))
+	if v.anchor != nil {
+		v.anchored++
+	}
 	v.apply(op, name, loc)
 	// From here the frame stands whether or not its head slot does: without
-	// the slot nobody may build on it in this process, because a further
-	// frame without it would be two ahead of the head.
+	// the slot and the anchor nobody may build on it in this process, because
+	// a further frame would be two ahead of them.
 	if err := v.writeHead(); err != nil {
 		v.broken = fmt.Errorf("vault: writing the head: %w; close the vault and open it again", storageError(err))
+		return v.broken
+	}
+	if err := v.advance(ctx); err != nil {
+		v.broken = fmt.Errorf("%w; close the vault and open it again", err)
 		return v.broken
 	}
 	return nil
@@ -109,20 +115,6 @@ func (v *Vault) writeFrameLocked(frame []byte) error {
 	return storageError(err)
 }
 
-func (v *Vault) writeHead() error {
-	slot := int(v.number % 2)
-	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 24), v.number)
-	plain = append(plain, v.tag[:]...)
-	sealed, err := v.seal(plain, v.slotAD(slot))
-	if err != nil {
-		return err
-	}
-	if _, err := v.f.WriteAt(sealed, int64(slotOffset+slot*slotLen)); err != nil {
-		return err
-	}
-	return v.f.Sync()
-}
-
 func (v *Vault) apply(op byte, name string, l location) {
 	if old, ok := v.index[name]; ok {
 		v.live -= int64(old.length)
@@ -134,29 +126,57 @@ func (v *Vault) apply(op byte, name string, l location) {
 	}
 }
 
-// load reads the log and judges its end by the head.
-func (v *Vault) load() error {
+// load reads the log and judges its end by the head and the anchor. It writes
+// nothing before it has judged.
+func (v *Vault) load(ctx context.Context) error {
 	size, err := v.f.Size()
 	if err != nil {
 		return fmt.Errorf("vault: size: %w", err)
 	}
-	head := make([]byte, headerLen)
+	b := make([]byte, headerLen)
 	if size < headerLen {
 		return fmt.Errorf("vault: header cut off at %d bytes: %w", size, trusted.ErrTampered)
 	}
-	if _, err := v.f.ReadAt(head, 0); err != nil {
+	if _, err := v.f.ReadAt(b, 0); err != nil {
 		return fmt.Errorf("vault: reading the header: %w", err)
 	}
-	if string(head[:8]) != magic {
+	if string(b[:8]) != magic {
 		return fmt.Errorf("vault: this is no vault of a known version: %w", trusted.ErrTampered)
 	}
-	copy(v.id[:], head[8:24])
-	v.base = binary.BigEndian.Uint64(head[24:32])
-	number, tag, err := v.readHead(head)
+	copy(v.id[:], b[8:24])
+	v.base = binary.BigEndian.Uint64(b[24:32])
+	h, err := v.readHead(b)
 	if err != nil {
 		return err
 	}
-	v.number, v.end = v.base, headerLen
+	v.number, v.end, v.anchored = v.base, headerLen, h.anchored
+	if err := v.replay(size, h); err != nil {
+		return err
+	}
+	behind, err := v.judge(ctx)
+	if err != nil {
+		return err
+	}
+	// What follows the last good frame was never acknowledged: a write that
+	// a crash cut off.
+	if v.end < size {
+		if err := v.f.Truncate(v.end); err != nil {
+			return fmt.Errorf("vault: cutting off a torn write: %w", storageError(err))
+		}
+	}
+	if v.number > h.number {
+		if err := v.writeHead(); err != nil {
+			return fmt.Errorf("vault: writing the head: %w", storageError(err))
+		}
+	}
+	if behind {
+		return v.advance(ctx)
+	}
+	return nil
+}
+
+// replay reads the frames.
+func (v *Vault) replay(size int64, h head) error {
 	for v.end < size {
 		frame, ok, err := v.readFrame(size)
 		if err != nil {
@@ -175,48 +195,17 @@ func (v *Vault) load() error {
 		v.tag = [tagLen]byte(frame[len(frame)-tagLen:])
 		v.end += int64(len(frame))
 		v.apply(op, name, loc)
-		if v.number == number && v.tag != tag {
-			return fmt.Errorf("vault: frame %d is not the one that the head names: %w", number, trusted.ErrTampered)
+		if v.number == h.number && v.tag != h.tag {
+			return fmt.Errorf("vault: frame %d is not the one that the head names: %w", h.number, trusted.ErrTampered)
 		}
 	}
-	if v.number < number {
-		return fmt.Errorf("vault: frame %d does not verify, the head names %d: %w", v.number+1, number, trusted.ErrTampered)
+	if v.number < h.number {
+		return fmt.Errorf("vault: frame %d does not verify, the head names %d: %w", v.number+1, h.number, trusted.ErrTampered)
 	}
-	if v.number > number+1 {
-		return fmt.Errorf("vault: frame %d is beyond the head's %d: %w", v.number, number, trusted.ErrTampered)
-	}
-	// What follows the last good frame was never acknowledged: a write that
-	// a crash cut off.
-	if v.end < size {
-		if err := v.f.Truncate(v.end); err != nil {
-			return fmt.Errorf("vault: cutting off a torn write: %w", storageError(err))
-		}
-	}
-	if v.number == number+1 {
-		if err := v.writeHead(); err != nil {
-			return fmt.Errorf("vault: writing the head: %w", storageError(err))
-		}
+	if v.number > h.number+1 {
+		return fmt.Errorf("vault: frame %d is beyond the head's %d: %w", v.number, h.number, trusted.ErrTampered)
 	}
 	return nil
-}
-
-// readHead returns the newer of the slots that verify: a crash can spoil one.
-func (v *Vault) readHead(head []byte) (number uint64, tag [tagLen]byte, err error) {
-	found := false
-	for slot := range 2 {
-		b := head[slotOffset+slot*slotLen:][:slotLen]
-		plain, err := v.aead.Open(nil, b[:nonceLen], b[nonceLen:], v.slotAD(slot))
-		if err != nil {
-			continue
-		}
-		if n := binary.BigEndian.Uint64(plain); !found || n > number {
-			found, number, tag = true, n, [tagLen]byte(plain[8:])
-		}
-	}
-	if !found {
-		return 0, tag, fmt.Errorf("vault: the head does not verify under this key: %w", trusted.ErrTampered)
-	}
-	return number, tag, nil
 }
 
 // readFrame returns the frame at v.end, false when it is cut off.
@@ -241,7 +230,7 @@ func (v *Vault) readFrame(size int64) ([]byte, bool, error) {
 
 // compactLocked rewrites the log when most of it is dead.
 func (v *Vault) compactLocked() error {
-	if v.end-headerLen-v.live < compactSlack || v.end-headerLen < 4*v.live {
+	if v.end-headerLen-v.live < v.slack || v.end-headerLen < 4*v.live {
 		return nil
 	}
 	type record struct {
@@ -272,28 +261,43 @@ func (v *Vault) compactLocked() error {
 	})
 }
 
-// rewrite makes a new file with what fill puts and moves it into place. The
-// numbers go on, so that no frame of an older file fits into the new one.
+// rewrite makes a new file with what fill puts and moves it into place. It
+// changes no record, and so leaves the anchor alone. The numbers go on, so that no frame of an older file fits into the new one.
 func (v *Vault) rewrite(fill func(put func(name string, value []byte) error) error) error {
 	path := filepath.Join(v.dir, "vault")
-	f, err := v.create(path + ".new")
+	f, err := v.disk.create(path + ".new")
 	if err != nil {
 		return fmt.Errorf("vault: making the file: %w", storageError(err))
 	}
-	n := &Vault{dir: v.dir, f: f, aead: v.aead, rand: v.rand, id: v.id, base: v.number, number: v.number, end: headerLen, index: map[string]location{}}
-	err = n.fill(v.number == 0, fill)
+	n := &Vault{dir: v.dir, device: v.device, f: f, aead: v.aead, rand: v.rand, log: log{
+		id: v.id, base: v.number, number: v.number, anchored: v.anchored, end: headerLen, index: map[string]location{},
+	}}
+	if err := errors.Join(n.fill(v.number == 0, fill), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("vault: writing the file: %w", storageError(err)), v.disk.remove(path+".new"))
+	}
+	// Windows moves no open file, and none over an open one. From here to the
+	// end a failure leaves either file in place, and both hold the same.
+	err = closeIf(v.f)
 	if err == nil {
-		err = replace(path+".new", path)
+		err = replace(v.disk, path+".new", path)
+	}
+	if err == nil {
+		n.f, err = v.disk.open(path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("vault: writing the file: %w", storageError(err)), f.Close(), ignoreMissing(os.Remove(path+".new")))
+		v.f = nil
+		v.broken = fmt.Errorf("vault: moving the file into place: %w; close the vault and open it again", storageError(err))
+		return v.broken
 	}
-	if v.f != nil {
-		// The old file has left the folder: its descriptor is of no more use.
-		err = v.f.Close()
+	v.f, v.log = n.f, n.log
+	return nil
+}
+
+func closeIf(f file) error {
+	if f == nil {
+		return nil
 	}
-	v.f, v.id, v.base, v.number, v.tag, v.end, v.live, v.index = n.f, n.id, n.base, n.number, n.tag, n.end, n.live, n.index
-	return err
+	return f.Close()
 }
 
 func (v *Vault) fill(fresh bool, fill func(put func(name string, value []byte) error) error) error {
@@ -324,11 +328,4 @@ func (v *Vault) fill(fresh bool, fill func(put func(name string, value []byte) e
 		}
 	}
 	return v.writeHead()
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }

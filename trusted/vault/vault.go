@@ -2,29 +2,35 @@
 // one sealed file in a folder.
 //
 // Records are sealed with AES-256-GCM and chained, so that one altered, moved,
-// removed or reordered is noticed. A crash at any moment leaves the state before
-// or after the call that it interrupted. What software alone can't notice is a
-// folder replaced whole by an older copy of itself: the payment server does, by
-// the key serial numbers that it has seen.
+// removed or reordered is noticed. A crash or a power cut at any moment leaves
+// the state before or after the call that it interrupted.
+//
+// A folder that was replaced whole by an older copy of itself is noticed by an
+// Anchor: a monotonic counter outside of the folder, in a TPM for one. Without
+// it software alone can't tell; the payment server does, by the key serial
+// numbers that it has seen.
 //
 // The file "vault" is a header and a log of frames (integers big endian):
 //
 //	offset  size  field
-//	0       8     magic "PUVAULT1"
+//	0       8     magic "PUVAULT2", the format's version
 //	8       16    vault id, random
 //	24      8     base: number of the frame before the first one here
-//	32      52    head slot 0: nonce 12, sealed {number 8, tag 16}, tag 16
-//	84      52    head slot 1
-//	136     -     frames
+//	32      60    head slot 0: nonce 12, sealed {number 8, tag 16, anchor 8}, tag 16
+//	92      60    head slot 1
+//	152     -     frames
 //
 //	frame:  0     4     length n of what follows
 //	        4     12    nonce
 //	        16    n-12  sealed {op 1, name length 1, name, value}, tag 16
 //
-// The additional data of a frame is magic, id, base, its number and the tag of
-// the frame before; of a head slot it is magic, id, base and the slot's number.
-// A put appends a frame, syncs, then writes the head slot (number modulo 2) and
-// syncs: an altered last frame is thereby told from one that a crash cut off.
+// The additional data of a frame is magic, id, base, 'F', its number, the tag
+// of the frame before and the device's name; of a head slot it is magic, id,
+// base, 'H', the slot's number and the device's name. A put appends a frame,
+// syncs, writes the head slot (number modulo 2), syncs, and advances the anchor:
+// an altered last frame is thereby told from one that a crash cut off. The head
+// says where the anchor stands once its frame is acknowledged, zero for a vault
+// without one.
 package vault
 
 import (
@@ -47,22 +53,41 @@ import (
 )
 
 const (
-	magic      = "PUVAULT1"
-	headerLen  = 136
+	magic      = "PUVAULT2"
 	slotOffset = 32
-	slotLen    = nonceLen + 24 + tagLen
+	slotLen    = nonceLen + 32 + tagLen
+	headerLen  = slotOffset + 2*slotLen
 	nonceLen   = 12
 	tagLen     = 16
 	maxValue   = 1 << 20
-	maxFrame   = nonceLen + 2 + 100 + maxValue + tagLen
+	maxName    = 100
+	maxFrame   = nonceLen + 2 + 255 + maxValue + tagLen
 
 	opPut    = 1
 	opDelete = 2
+	// opOpen changes nothing: it is what an anchored vault writes when it
+	// opens.
+	opOpen = 3
 
 	// compactSlack is how many dead bytes a log may hold before it is
 	// rewritten.
 	compactSlack = 256 << 10
+
+	// Names of counters and keys begin with a character that no record's
+	// name has: what is put can neither turn a counter back nor read a key.
+	counterPrefix = "#counter/"
+	keyPrefix     = "#key/"
 )
+
+// Anchor is a monotonic counter that whoever can write to the folder can't take
+// back.
+type Anchor interface {
+	// Value returns the counter, 0 if it was never advanced.
+	Value(ctx context.Context) (uint64, error)
+	// Advance adds one, durably, and returns the new value. The first call
+	// may begin at any value above zero.
+	Advance(ctx context.Context) (uint64, error)
+}
 
 // ErrClosed: the vault was closed.
 var ErrClosed = errors.New("vault: closed")
@@ -73,9 +98,14 @@ type Config struct {
 	Key KeySource
 	// Rand is the source of nonces and keys; nil means crypto/rand.
 	Rand io.Reader
-	// Context names what the folder belongs to; a folder made under another
-	// name does not open. It may be empty.
-	Context string
+	// Device names the device that the folder belongs to; a folder made under
+	// another name does not open. At most 100 bytes; it may be empty.
+	Device string
+	// Anchor notices an older copy of the folder. It belongs to this folder
+	// alone: each change advances it by one, and so does each Open. Nil leaves
+	// the check to the server. A folder made with an anchor does not open
+	// without, nor the other way round.
+	Anchor Anchor
 }
 
 // location is where a live record's frame stands.
@@ -90,19 +120,16 @@ type location struct {
 type Vault struct {
 	mu     sync.Mutex
 	dir    string
+	device string
+	disk   disk
 	lock   io.Closer
 	f      file
-	create func(path string) (file, error)
 	aead   cipher.AEAD
 	rand   io.Reader
+	anchor Anchor
+	slack  int64
 
-	id     [16]byte
-	base   uint64
-	number uint64
-	tag    [tagLen]byte
-	end    int64
-	live   int64
-	index  map[string]location
+	log
 	broken error
 	closed bool
 }
@@ -114,24 +141,44 @@ var (
 	_ trusted.Assured  = (*Vault)(nil)
 )
 
+// log is where a vault's file stands.
+type log struct {
+	id       [16]byte
+	base     uint64
+	number   uint64
+	tag      [tagLen]byte
+	anchored uint64 // what the anchor says once frame number is acknowledged
+	end      int64
+	live     int64
+	index    map[string]location
+}
+
 // Open opens the vault in dir, or makes it. Errors: trusted.ErrInUse when
 // another process or Vault has it open, trusted.ErrTampered when the file does
-// not verify under the key.
+// not verify under the key, trusted.ErrRollback when the anchor has seen a later
+// state than the folder's.
 func Open(ctx context.Context, dir string, c Config) (*Vault, error) {
+	return openOn(ctx, osDisk{}, dir, c, compactSlack)
+}
+
+func openOn(ctx context.Context, d disk, dir string, c Config, slack int64) (*Vault, error) {
 	if c.Key == nil {
 		return nil, errors.New("vault: Config.Key is nil: choose where the sealing key comes from")
+	}
+	if len(c.Device) > maxName {
+		return nil, fmt.Errorf("vault: Config.Device has %d bytes, at most %d", len(c.Device), maxName)
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("vault: making the folder: %w", err)
+	if err := d.mkdir(dir); err != nil {
+		return nil, fmt.Errorf("vault: making the folder: %w", storageError(err))
 	}
-	lock, err := acquire(filepath.Join(dir, "lock"))
+	lock, err := d.lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{dir: dir, lock: lock, rand: c.Rand, create: createFile, index: map[string]location{}}
+	v := &Vault{dir: dir, device: c.Device, disk: d, lock: lock, rand: c.Rand, anchor: c.Anchor, slack: slack, log: log{index: map[string]location{}}}
 	if err := v.open(ctx, c); err != nil {
 		return nil, errors.Join(err, v.closeFiles())
 	}
@@ -144,7 +191,7 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 		return err
 	}
 	defer key.Wipe()
-	sealing, err := bind(key, c.Context)
+	sealing, err := bind(key, c.Device)
 	if err != nil {
 		return err
 	}
@@ -156,15 +203,19 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 	if v.aead, err = cipher.NewGCM(block); err != nil {
 		return fmt.Errorf("vault: sealing key: %w", err)
 	}
-	path := filepath.Join(v.dir, "vault")
-	v.f, err = openFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return v.rewrite(nil)
-	}
-	if err != nil {
+	v.f, err = v.disk.open(filepath.Join(v.dir, "vault"))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		err = v.begin(ctx)
+	case err != nil:
 		return fmt.Errorf("vault: opening: %w", err)
+	default:
+		err = v.load(ctx)
 	}
-	return v.load()
+	if err != nil || v.anchor == nil {
+		return err
+	}
+	return v.appendLocked(ctx, opOpen, "", nil)
 }
 
 // Close closes the vault and lets another open it. Nothing is pending: every
@@ -180,11 +231,7 @@ func (v *Vault) Close() error {
 }
 
 func (v *Vault) closeFiles() error {
-	var err error
-	if v.f != nil {
-		err = v.f.Close()
-	}
-	return errors.Join(err, v.lock.Close())
+	return errors.Join(closeIf(v.f), v.lock.Close())
 }
 
 // Assurance returns channel.AssuranceSoftware: the sealing key is in this
@@ -227,7 +274,7 @@ func (v *Vault) Put(ctx context.Context, name string, value []byte) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("vault: %s: %d bytes, at most %d", name, len(value), maxValue)
 	}
-	return v.appendLocked(opPut, name, value)
+	return v.appendLocked(ctx, opPut, name, value)
 }
 
 // Delete implements trusted.Storage.
@@ -240,7 +287,7 @@ func (v *Vault) Delete(ctx context.Context, name string) error {
 	if _, ok := v.index[name]; !ok {
 		return nil
 	}
-	return v.appendLocked(opDelete, name, nil)
+	return v.appendLocked(ctx, opDelete, name, nil)
 }
 
 // List implements trusted.Storage.
@@ -252,7 +299,7 @@ func (v *Vault) List(ctx context.Context, prefix string) ([]string, error) {
 	}
 	var names []string
 	for n := range v.index {
-		if strings.HasPrefix(n, prefix) {
+		if strings.HasPrefix(n, prefix) && n[0] != '#' {
 			names = append(names, n)
 		}
 	}
@@ -264,10 +311,10 @@ func (v *Vault) List(ctx context.Context, prefix string) ([]string, error) {
 func (v *Vault) Next(ctx context.Context, name string) (uint64, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	name = "counter/" + name
 	if err := v.usableLocked(ctx, name); err != nil {
 		return 0, err
 	}
+	name = counterPrefix + name
 	var n uint64
 	b, err := v.getLocked(name)
 	switch {
@@ -283,7 +330,7 @@ func (v *Vault) Next(ctx context.Context, name string) (uint64, error) {
 	if n == 0 {
 		return 0, fmt.Errorf("vault: %s is exhausted", name)
 	}
-	if err := v.appendLocked(opPut, name, binary.BigEndian.AppendUint64(nil, n)); err != nil {
+	if err := v.appendLocked(ctx, opPut, name, binary.BigEndian.AppendUint64(nil, n)); err != nil {
 		return 0, err
 	}
 	return n, nil
@@ -303,8 +350,8 @@ func (v *Vault) usableLocked(ctx context.Context, name string) error {
 	if err := v.stateLocked(ctx); err != nil {
 		return err
 	}
-	if name == "" || len(name) > 100 {
-		return fmt.Errorf("vault: record name of %d bytes, want 1 to 100", len(name))
+	if name == "" || len(name) > maxName {
+		return fmt.Errorf("vault: record name of %d bytes, want 1 to %d", len(name), maxName)
 	}
 	for i := 0; i < len(name); i++ {
 		c := name[i]

@@ -17,7 +17,7 @@ import (
 )
 
 func testConfig() Config {
-	return Config{Key: FixedKey(secret.NewBytes(bytes.Repeat([]byte{0x5A}, 32))), Context: "unit 1"}
+	return Config{Key: FixedKey(secret.NewBytes(bytes.Repeat([]byte{0x5A}, 32))), Device: "unit 1"}
 }
 
 func open(t *testing.T, dir string) *Vault {
@@ -112,8 +112,8 @@ func TestWrongKeyOrContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Config){
-		"key":     func(c *Config) { c.Key = FixedKey(secret.NewBytes(make([]byte, 32))) },
-		"context": func(c *Config) { c.Context = "unit 2" },
+		"key":    func(c *Config) { c.Key = FixedKey(secret.NewBytes(make([]byte, 32))) },
+		"device": func(c *Config) { c.Device = "unit 2" },
 	} {
 		c := testConfig()
 		change(&c)
@@ -250,7 +250,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 		if err := v.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if !*fired {
+		if !fired.fired {
 			if n == 1 {
 				t.Fatal("no fault was ever met")
 			}
@@ -313,7 +313,7 @@ func TestCompaction(t *testing.T) {
 		if got["keep"] != "kept" || perr == nil && got["after"] != "x" {
 			t.Fatalf("step %d: %v, Put: %v", n, got, perr)
 		}
-		if !*fired {
+		if !fired.fired {
 			if size >= before || n < 4 {
 				t.Fatalf("after %d steps the log has %d bytes, had %d", n, size, before)
 			}
