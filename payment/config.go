@@ -90,16 +90,6 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Limits bound the phases of a payment. The time in which people act (confirm,
-// insert the card, enter the PIN) is bounded by the caller's context and the
-// pad.
-type Limits struct {
-	// Connect is for bringing the channel up; zero means 15 s.
-	Connect time.Duration
-	// Reply is for the server's answer to a request; zero means 30 s.
-	Reply time.Duration
-}
-
 // ErrConfig: New was given a Config that can't work.
 var ErrConfig = errors.New("payment: configuration")
 
@@ -122,12 +112,7 @@ func (c *Config) complete() error {
 	if c.Dialect == nil {
 		c.Dialect = acquirer.Default()
 	}
-	if c.Limits.Connect <= 0 {
-		c.Limits.Connect = 15 * time.Second
-	}
-	if c.Limits.Reply <= 0 {
-		c.Limits.Reply = 30 * time.Second
-	}
+	c.Limits.complete()
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}

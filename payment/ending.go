@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/payment/receipt"
 	"github.com/payunit/payunit/trusted"
 )
@@ -13,13 +12,9 @@ import (
 // receiptWidth is the usual width of a terminal's paper, in characters.
 const receiptWidth = 40
 
-// finish makes the result of an ending and announces it.
-func (p *run) finish(ctx context.Context, end Outcome, o emv.Outcome) Result {
-	return p.announce(ctx, p.result(end, o))
-}
-
 // result draws the result and its receipts up.
-func (p *run) result(end Outcome, o emv.Outcome) Result {
+func (p *run) result(end Outcome) Result {
+	o := p.outcome
 	r := p.res
 	now := p.u.c.Now()
 	r.Outcome, r.Time = end, now
@@ -63,7 +58,7 @@ func (p *run) result(end Outcome, o emv.Outcome) Result {
 }
 
 // announce tells the cardholder how it ended.
-func (p *run) announce(ctx context.Context, r Result) Result {
+func (p *run) announce(ctx context.Context, r Result) {
 	switch r.Outcome {
 	case Approved:
 		p.notify(ctx, trusted.MessageApproved)
@@ -81,5 +76,4 @@ func (p *run) announce(ctx context.Context, r Result) Result {
 	if p.card != nil {
 		p.notify(ctx, trusted.MessageRemoveCard)
 	}
-	return r
 }

@@ -11,6 +11,7 @@ const (
 	PhaseConnect  Phase = "connect"
 	PhaseTrade    Phase = "trade"
 	PhaseConfirm  Phase = "confirm"
+	PhaseInsert   Phase = "insert"
 	PhaseCard     Phase = "card"
 	PhaseOnline   Phase = "online"
 	PhaseComplete Phase = "complete"
@@ -27,6 +28,11 @@ type Event struct {
 	Step string
 	// Text says what was asked of whom and what came back.
 	Text string
+	// State is set on the event that tells that the payment entered it (Step is
+	// "state"), and on the final one.
+	State State
+	// On is what led to State, empty for the first.
+	On Trigger
 	// Took is how long the step took; zero where nothing was waited for.
 	Took time.Duration
 	// Final marks the one event that ends a payment.
@@ -34,4 +40,21 @@ type Event struct {
 	// Outcome is set on the final event; empty when an error ended the
 	// payment.
 	Outcome Outcome
+}
+
+// phaseOf is the phase that a state's own event belongs to.
+func phaseOf(s State) Phase {
+	switch s {
+	case StateAsking:
+		return PhaseTrade
+	case StateConfirming:
+		return PhaseConfirm
+	case StateReading:
+		return PhaseCard
+	case StatePreparing, StateRequesting, StateWriting, StateFollowing:
+		return PhaseOnline
+	case StateReversing:
+		return PhaseReverse
+	}
+	return PhaseComplete
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
@@ -52,10 +51,9 @@ func followedUp(e journal.Entry) Result {
 	return r
 }
 
-// followUp voids or completes a payment that this unit made: it needs no card.
-// From the moment in which it stands in the journal it is sent until the server
-// answers.
-func (p *run) followUp(ctx context.Context) (Result, error) {
+// write puts a void or a completion of a payment that this unit made into the
+// journal; it needs no card. From then on it is sent until the server answers.
+func (p *run) write(ctx context.Context) Trigger {
 	o := p.trade.Original
 	e := journal.Entry{
 		Order: p.order.ID, Type: string(p.trade.Type), State: journal.Capture,
@@ -68,30 +66,37 @@ func (p *run) followUp(ctx context.Context) (Result, error) {
 	p.res.STAN, p.res.RRN, p.res.AuthCode = e.STAN, e.RRN, e.AuthCode
 	kept, err := json.Marshal(followedUp(e))
 	if err != nil {
-		return Result{}, err
+		return p.fail(err)
 	}
 	e.Result = kept
 	if err := p.line.open(ctx); err != nil {
-		return Result{}, err
+		return p.fail(err)
 	}
 	if err := p.u.journal.Put(ctx, e); err != nil {
-		return Result{}, err
+		return p.fail(err)
 	}
-	err = p.u.send(ctx, p.line, &e)
+	p.debt = e
+	return TriggerWritten
+}
+
+// follow sends what write wrote.
+func (p *run) follow(ctx context.Context) Trigger {
+	e := &p.debt
+	err := p.u.send(ctx, p.line, e)
 	var no *refused
 	switch {
 	case err == nil:
 		p.res.ResponseCode = "00"
 		done, _, _ := words(e.State)
 		p.reason("%s", done)
-		return p.finish(ctx, Approved, emv.Outcome{}), nil
+		return TriggerAcknowledged
 	case errors.As(err, &no):
 		p.res.ResponseCode = no.code
 		p.reason("%s", no.reason(e.State))
-		return p.finish(ctx, Declined, emv.Outcome{}), nil
+		return TriggerHostDeclined
 	}
 	p.u.tell(PhaseReverse, "the %s is kept and sent at the next chance: %v", p.trade.Type, err)
 	p.res.PendingReversal = e.RRN
 	p.reason("the %s of %s is kept in the journal and not acknowledged yet", p.trade.Type, e.RRN)
-	return p.finish(ctx, Unknown, emv.Outcome{}), nil
+	return TriggerUnsettled
 }

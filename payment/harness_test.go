@@ -231,6 +231,7 @@ type rigConfig struct {
 	limits          payment.Limits
 	dir             string
 	now             func() time.Time
+	observe         func(payment.Event)
 }
 
 // rig is an enrolled unit, and what it told.
@@ -294,7 +295,13 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	}
 	pc := payment.Config{
 		Device: device, Reader: w.reader(c), UI: r.holder, Pad: pad, Storage: v, CAKeys: w.caKeys(), Terminal: w.terminal(),
-		Limits: c.limits, Observe: func(e payment.Event) { r.events = append(r.events, e) }, Now: c.now,
+		Limits: c.limits, Now: c.now,
+		Observe: func(e payment.Event) {
+			r.events = append(r.events, e)
+			if c.observe != nil {
+				c.observe(e)
+			}
+		},
 	}
 	if c.now == nil {
 		pc.Now = now

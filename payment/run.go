@@ -8,30 +8,68 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/trusted"
 )
 
-// run is one payment. Its steps are in the order of the files' functions: the
-// server's trade (here), the card (here), the request (online.go), the ending
-// (ending.go).
+// run is one payment. It goes from state to state of Machine; each state has
+// one action, which says what happened. The actions are in the order of the
+// files: the server's trade and the card (here), the request (online.go), its
+// ending (closing.go), and what needs no card (followup.go).
 type run struct {
 	u     *Unit
 	order Order
 	start time.Time
+	// state is where it stands, on what brought it there.
+	state State
+	on    Trigger
 	line  *line
 	trade trade.Trade
 	kind  kind
 	card  cardreader.Card
 	// emv is the kernel's session, nil before the card was read.
 	emv *emv.Session
+	// out and debt are the request and what is owed for it, answer is what
+	// came back; outcome is how the card ended.
+	out     sealed
+	debt    journal.Entry
+	answer  *acquirer.Message
+	outcome emv.Outcome
+	// res grows with the payment; end is the result, made when it ends; err
+	// is why it failed.
 	res Result
+	end *Result
+	err error
 	// timing holds the card's part until the result is made.
 	timing Timing
 }
 
-// pay runs the steps. Before the request goes out every failure is an error
-// and charges nothing; after it every ending is a Result.
+// actions are what the unit does in each state that is not final.
+var actions = map[State]func(*run, context.Context) Trigger{
+	StateAsking:      (*run).ask,
+	StateConfirming:  (*run).confirm,
+	StateReading:     (*run).read,
+	StatePreparing:   (*run).prepare,
+	StateRequesting:  (*run).request,
+	StateCompleting:  (*run).complete,
+	StateRecording:   (*run).record,
+	StateAdvising:    (*run).advise,
+	StateRefusing:    (*run).refuse,
+	StateWithdrawing: (*run).withdraw,
+	StateReversing:   (*run).reverse,
+	StateWriting:     (*run).write,
+	StateFollowing:   (*run).follow,
+}
+
+// outcomes are the results' words for the final states.
+var outcomes = map[State]Outcome{
+	StateApproved: Approved, StateDeclined: Declined, StateCancelled: Cancelled, StateUnknown: Unknown,
+}
+
+// pay runs the machine. A payment that ends as failed is an error, and charges
+// nothing; every other ending is a Result.
 func (p *run) pay(ctx context.Context) (Result, error) {
 	if err := checkOrder(p.order.ID); err != nil {
 		return Result{}, err
@@ -40,36 +78,49 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 	p.u.pin.reset(p.u.c.Language)
 	p.line = p.u.newLine()
 	defer p.close()
-	if r, done, err := p.paidBefore(ctx); done || err != nil {
-		return r, err
+	m := Diagram{Transitions: transitions}
+	for p.enter(StateAsking, ""); !p.state.Final(); {
+		on := actions[p.state](p, ctx)
+		next, err := m.Next(p.state, on, "")
+		if err != nil {
+			return Result{}, err
+		}
+		p.enter(next, on)
 	}
-	if err := p.ask(ctx); err != nil {
-		return Result{}, err
+	if p.state == StateFailed {
+		return Result{}, p.err
 	}
-	if err := p.confirm(ctx); err != nil {
-		return p.giveUp(ctx, err)
+	if p.end == nil {
+		r := p.result(outcomes[p.state])
+		p.end = &r
 	}
-	if p.kind.follows {
-		return p.followUp(ctx)
+	if !p.end.Repeated {
+		p.announce(ctx, *p.end)
 	}
-	if err := p.read(ctx); err != nil {
-		return p.giveUp(ctx, err)
+	return *p.end, nil
+}
+
+// enter moves the payment on. A final state is told by the final event.
+func (p *run) enter(s State, on Trigger) {
+	p.state, p.on = s, on
+	p.u.at(s)
+	if !s.Final() {
+		p.u.c.Observe(Event{Phase: phaseOf(s), Step: "state", State: s, On: on, Text: "the payment is " + string(s)})
 	}
-	switch p.emv.Decision() {
-	case emv.Online:
-		return p.authorize(ctx)
-	case emv.Declined:
-		p.tellServer(ctx, "card")
-		p.reason("the card or the terminal's rules declined before the bank was asked")
-		return p.finish(ctx, Declined, p.emv.Outcome()), nil
-	default:
-		p.tellServer(ctx, "unit")
-		return Result{}, fmt.Errorf("%w: offline approval by the card", ErrUnsupported)
-	}
+}
+
+// fail ends a payment in an error.
+func (p *run) fail(err error) Trigger {
+	p.err = err
+	return TriggerFailed
 }
 
 // close lets go of the card and the channel, and wipes what was read.
 func (p *run) close() {
+	if p.answer != nil {
+		p.answer.Wipe()
+	}
+	p.out.wipe()
 	if p.emv != nil {
 		p.emv.Close()
 	}
@@ -107,12 +158,28 @@ func (p *run) paidBefore(ctx context.Context) (Result, bool, error) {
 }
 
 // ask brings the channel up, settles what earlier payments owe, and fetches
-// the trade.
-func (p *run) ask(ctx context.Context) error {
+// the trade, unless this unit has paid the order.
+func (p *run) ask(ctx context.Context) Trigger {
+	r, done, err := p.paidBefore(ctx)
+	if err != nil {
+		return p.fail(err)
+	}
+	if done {
+		p.end = &r
+		return TriggerKnown
+	}
 	p.notify(ctx, trusted.MessageConnecting)
 	if _, err := p.u.settle(ctx, p.line); err != nil {
-		return err
+		return p.fail(err)
 	}
+	if err := p.fetch(ctx); err != nil {
+		return p.fail(err)
+	}
+	return TriggerTrade
+}
+
+// fetch asks the server what the order stands for.
+func (p *run) fetch(ctx context.Context) error {
 	body, err := trade.Encode(trade.KindTradeRequest, 0, trade.TradeRequest{Order: p.order.ID})
 	if err != nil {
 		return err
@@ -145,7 +212,7 @@ func (p *run) checkTrade() error {
 	switch {
 	case t.Order != p.order.ID:
 		return fmt.Errorf("%w: sent another order's trade", ErrServer)
-	case t.State == trade.Paid:
+	case t.State == trade.Paid, t.State == trade.Held:
 		return fmt.Errorf("%w: order %s", ErrAlreadyPaid, p.order.ID)
 	case t.State == trade.Pending:
 		return fmt.Errorf("%w: order %s", ErrOrderPending, p.order.ID)
@@ -153,8 +220,6 @@ func (p *run) checkTrade() error {
 		return fmt.Errorf("%w: order %s", ErrVoided, p.order.ID)
 	case t.State != trade.Open:
 		return fmt.Errorf("%w: order state %q", ErrServer, t.State)
-	case t.State == trade.Held:
-		return fmt.Errorf("%w: order %s", ErrAlreadyPaid, p.order.ID)
 	case !ok:
 		return fmt.Errorf("%w: trade type %q", ErrUnsupported, t.Type)
 	case p.kind.follows && t.Original == nil:
@@ -172,46 +237,85 @@ func (p *run) checkTrade() error {
 }
 
 // confirm shows the trade and waits for the cardholder's word.
-func (p *run) confirm(ctx context.Context) error {
+func (p *run) confirm(ctx context.Context) Trigger {
 	p.u.tell(PhaseConfirm, "show %s of %s to the cardholder", p.trade.Type, p.trade.Amount)
 	began := p.u.c.Now()
-	err := p.u.c.UI.Confirm(ctx, trusted.Confirmation{
-		Merchant: p.trade.Merchant, Kind: string(p.trade.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback, Language: p.u.c.Language,
+	err := p.u.within(ctx, PhaseConfirm, p.u.c.Limits.Confirm, func(ctx context.Context) error {
+		return p.u.c.UI.Confirm(ctx, trusted.Confirmation{
+			Merchant: p.trade.Merchant, Kind: string(p.trade.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback, Language: p.u.c.Language,
+		})
 	})
 	took := p.u.c.Now().Sub(began)
 	p.u.pin.spend(took)
-	if err == nil {
-		p.u.c.Observe(Event{Phase: PhaseConfirm, Text: "the cardholder agreed", Took: took})
+	if err != nil {
+		return p.giveUp(ctx, err)
 	}
-	return err
+	p.u.c.Observe(Event{Phase: PhaseConfirm, Text: "the cardholder agreed", Took: took})
+	if p.kind.follows {
+		return TriggerNoCard
+	}
+	return TriggerAgreed
 }
 
 // read connects the card and runs the kernel up to the first GENERATE AC.
-func (p *run) read(ctx context.Context) error {
+func (p *run) read(ctx context.Context) Trigger {
+	if err := p.insert(ctx); err != nil {
+		return p.giveUp(ctx, err)
+	}
+	if err := p.runKernel(ctx); err != nil {
+		return p.giveUp(ctx, err)
+	}
+	switch p.emv.Decision() {
+	case emv.Online:
+		return TriggerOnline
+	case emv.Declined:
+		p.tellServer(ctx, "card")
+		p.reason("the card or the terminal's rules declined before the bank was asked")
+		p.outcome = p.emv.Outcome()
+		return TriggerCardDeclined
+	}
+	p.tellServer(ctx, "unit")
+	return p.fail(fmt.Errorf("%w: offline approval by the card", ErrUnsupported))
+}
+
+// insert waits for a card.
+func (p *run) insert(ctx context.Context) error {
 	p.notify(ctx, trusted.MessageInsertCard)
 	p.u.tell(PhaseCard, "wait for a card in %s", p.u.c.Reader.Name())
 	began := p.u.c.Now()
-	card, err := p.u.c.Reader.Connect(ctx)
+	err := p.u.within(ctx, PhaseInsert, p.u.c.Limits.Insert, func(ctx context.Context) error {
+		card, err := p.u.c.Reader.Connect(ctx)
+		if err == nil {
+			p.card = card
+		}
+		return err
+	})
 	waited := p.u.c.Now().Sub(began)
 	if err != nil {
 		p.u.pin.spend(waited)
 		return fmt.Errorf("%w: waiting for it: %w", ErrCard, err)
 	}
-	p.card = card
-	p.u.c.Observe(Event{Phase: PhaseCard, Step: "reset", Text: fmt.Sprintf("card powered, ATR %X", card.ATR()), Took: waited})
+	p.u.c.Observe(Event{Phase: PhaseCard, Step: "reset", Text: fmt.Sprintf("card powered, ATR %X", p.card.ATR()), Took: waited})
 	p.notify(ctx, trusted.MessageReadingCard)
+	return nil
+}
+
+func (p *run) runKernel(ctx context.Context) error {
 	n, err := p.u.c.Storage.Next(ctx, "transaction")
 	if err != nil {
 		return fmt.Errorf("payment: transaction sequence counter: %w", err)
 	}
-	began = p.u.c.Now()
+	began := p.u.c.Now()
 	people := p.u.pin.people
-	p.emv, err = p.u.kernel.Start(ctx, card, emv.Transaction{
-		Type:    p.kind.transaction,
-		Amount:  p.trade.Amount,
-		Other:   p.trade.Cashback,
-		Counter: uint32(n % 1e8),
-		Time:    began,
+	err = p.u.within(ctx, PhaseCard, p.u.c.Limits.Card, func(ctx context.Context) (err error) {
+		p.emv, err = p.u.kernel.Start(ctx, p.card, emv.Transaction{
+			Type:    p.kind.transaction,
+			Amount:  p.trade.Amount,
+			Other:   p.trade.Cashback,
+			Counter: uint32(n % 1e8),
+			Time:    began,
+		})
+		return err
 	})
 	p.timing.Card += p.u.c.Now().Sub(began) - (p.u.pin.people - people)
 	if err != nil && !errors.Is(err, emv.ErrCancelled) {
@@ -221,19 +325,24 @@ func (p *run) read(ctx context.Context) error {
 }
 
 // giveUp ends a payment before its request: as cancelled when the cardholder
-// said so, else as an error.
-func (p *run) giveUp(ctx context.Context, err error) (Result, error) {
-	if errors.Is(err, trusted.ErrCancelled) || errors.Is(err, emv.ErrCancelled) {
+// said so or did nothing, else as an error.
+func (p *run) giveUp(ctx context.Context, err error) Trigger {
+	var late *TimeoutError
+	idle := errors.As(err, &late) && (late.Phase == PhaseConfirm || late.Phase == PhaseInsert)
+	if idle || errors.Is(err, trusted.ErrCancelled) || errors.Is(err, emv.ErrCancelled) {
 		p.tellServer(ctx, "cardholder")
-		p.reason("the cardholder cancelled")
-		var o emv.Outcome
-		if p.emv != nil {
-			o = p.emv.Outcome()
+		if idle {
+			p.reason("the cardholder did nothing for %s", late.Limit)
+		} else {
+			p.reason("the cardholder cancelled")
 		}
-		return p.finish(ctx, Cancelled, o), nil
+		if p.emv != nil {
+			p.outcome = p.emv.Outcome()
+		}
+		return TriggerCancelled
 	}
 	if ctx.Err() != nil {
-		return Result{}, err
+		return p.fail(err)
 	}
 	if errors.Is(err, ErrCard) {
 		p.tellServer(ctx, "card")
@@ -245,7 +354,7 @@ func (p *run) giveUp(ctx context.Context, err error) (Result, error) {
 	} else {
 		p.tellServer(ctx, "unit")
 	}
-	return Result{}, err
+	return p.fail(err)
 }
 
 // tellServer releases the order. Failing is harmless: nothing was requested.

@@ -22,10 +22,10 @@ var errReply = errors.New("payment: reply does not belong to the request")
 // settled is in Report.Pending and stays owed. Errors: ErrBusy, those of the
 // storage, or one that wraps ctx.Err().
 func (u *Unit) Recover(ctx context.Context) (Report, error) {
-	if !u.busy.TryLock() {
-		return Report{}, ErrBusy
+	if err := u.busy.take(BusyError{Doing: "recover", Since: u.c.Now()}); err != nil {
+		return Report{}, err
 	}
-	defer u.busy.Unlock()
+	defer u.busy.release()
 	l := u.newLine()
 	defer l.close()
 	r, err := u.settle(ctx, l)
@@ -184,6 +184,16 @@ type sealed struct {
 	message *acquirer.Message
 	wire    []byte
 	key     MessageKey
+}
+
+// wipe ends the use of the request and its key.
+func (s *sealed) wipe() {
+	if s.message != nil {
+		s.message.Wipe()
+	}
+	if s.key != nil {
+		s.key.Wipe()
+	}
 }
 
 // seal takes a fresh message key and computes the request's MAC.

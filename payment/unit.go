@@ -20,7 +20,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/payment/journal"
@@ -30,7 +29,7 @@ import (
 // Errors that callers branch on, wrapped with what was being done.
 var (
 	// ErrBusy: the unit is in the middle of something; it does one thing at a
-	// time.
+	// time. The error is a *BusyError, which names it.
 	ErrBusy = errors.New("payment: the unit is busy")
 	// ErrOrder: the order's name is not 1 to 64 printable ASCII characters.
 	ErrOrder = errors.New("payment: not an order id")
@@ -67,7 +66,7 @@ type Unit struct {
 	c       Config
 	kernel  *emv.Kernel
 	journal *journal.Journal
-	busy    sync.Mutex
+	busy    occupied
 	// pin serves the kernel's PIN requests of the payment that runs.
 	pin *pinAdapter
 }
@@ -101,6 +100,9 @@ func New(c Config) (*Unit, error) {
 	return u, nil
 }
 
+// at notes where the payment that runs stands.
+func (u *Unit) at(s State) { u.busy.at(s) }
+
 func (u *Unit) kernelEvent(e emv.Event) {
 	u.c.Observe(Event{Phase: PhaseCard, Step: string(e.Step), Text: e.Text, Took: e.Took})
 }
@@ -116,17 +118,18 @@ func (u *Unit) tell(p Phase, format string, a ...any) {
 // ErrUnsupported, ErrServer, ErrCard, ErrOwed, those of the trusted modules, or
 // one that wraps ctx.Err().
 func (u *Unit) Pay(ctx context.Context, o Order) (Result, error) {
-	if !u.busy.TryLock() {
-		return Result{}, ErrBusy
-	}
-	defer u.busy.Unlock()
-	p := &run{u: u, order: o, start: u.c.Now()}
-	r, err := p.pay(ctx)
-	if err != nil {
-		u.c.Observe(Event{Phase: PhaseResult, Text: err.Error(), Final: true})
+	began := u.c.Now()
+	if err := u.busy.take(BusyError{Doing: "pay", Order: o.ID, State: StateAsking, Since: began}); err != nil {
 		return Result{}, err
 	}
-	u.c.Observe(Event{Phase: PhaseResult, Text: ending(r), Took: r.Timing.Total, Final: true, Outcome: r.Outcome})
+	defer u.busy.release()
+	p := &run{u: u, order: o, start: began}
+	r, err := p.pay(ctx)
+	if err != nil {
+		u.c.Observe(Event{Phase: PhaseResult, State: StateFailed, On: p.on, Text: err.Error(), Final: true})
+		return Result{}, err
+	}
+	u.c.Observe(Event{Phase: PhaseResult, State: p.state, On: p.on, Text: ending(r), Took: r.Timing.Total, Final: true, Outcome: r.Outcome})
 	return r, nil
 }
 

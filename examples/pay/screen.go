@@ -94,6 +94,9 @@ func short(d time.Duration) string {
 
 // event prints an event of the unit.
 func (s *screen) event(e payment.Event) {
+	if e.State != "" && !e.Final {
+		return // the steps below it say the same
+	}
 	if e.Final {
 		s.line("result", e.Text, e.Took)
 		return

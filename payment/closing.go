@@ -1,0 +1,127 @@
+package payment
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/journal"
+	"github.com/payunit/payunit/trusted"
+)
+
+// generate runs the second half of the card's transaction, as far as the card
+// goes along.
+func (p *run) generate(ctx context.Context, r emv.HostResponse) error {
+	began := p.u.c.Now()
+	err := p.u.within(ctx, PhaseComplete, p.u.c.Limits.Complete, func(ctx context.Context) (err error) {
+		p.outcome, err = p.emv.Complete(ctx, r)
+		return err
+	})
+	p.timing.Card += p.u.c.Now().Sub(began)
+	if err != nil {
+		p.outcome = p.emv.Outcome()
+	}
+	return err
+}
+
+func hostResponse(m *acquirer.Message) emv.HostResponse {
+	iad, scripts := acquirer.IssuerData(m.ICC)
+	return emv.HostResponse{ARC: m.ResponseCode, IssuerAuthenticationData: iad, Scripts: scripts}
+}
+
+// complete puts the server's approval to the card.
+func (p *run) complete(ctx context.Context) Trigger {
+	err := p.generate(ctx, hostResponse(p.answer))
+	switch {
+	case err != nil:
+		p.debt.Reason = string(acquirer.ReasonDevice)
+		p.reason("the card did not complete the payment that the bank approved: %s", kindOf(err))
+		return TriggerFailed
+	case p.outcome.Decision != emv.Approved:
+		p.debt.Reason = string(acquirer.ReasonDevice)
+		p.reason("the card declined what the bank approved")
+		return TriggerCardDeclined
+	}
+	return TriggerCardApproved
+}
+
+// record turns the debt from a reversal into a completion, the point after
+// which the payment stands.
+func (p *run) record(ctx context.Context) Trigger {
+	e := p.debt
+	e.State, e.AuthCode, e.ICC, e.Reason = journal.Completion, p.answer.AuthCode, p.emv.Authorize().Completion55(), ""
+	r := p.result(Approved)
+	body, err := json.Marshal(r)
+	if err == nil {
+		e.Result = body
+		// The cardholder may go now, but not before the payment is safe from
+		// a crash: the caller's cancellation comes too late to undo it.
+		err = p.u.journal.Put(context.WithoutCancel(ctx), e)
+	}
+	if err != nil {
+		p.u.tell(PhaseComplete, "the approval could not be written down, it is taken back: %v", err)
+		p.reason("the approval could not be written to storage")
+		p.debt.Reason = string(acquirer.ReasonMalfunction)
+		return TriggerFailed
+	}
+	p.debt, p.end = e, &r
+	return TriggerWritten
+}
+
+// advise tells the server that the payment stands.
+func (p *run) advise(ctx context.Context) Trigger {
+	if err := p.u.send(context.WithoutCancel(ctx), p.line, &p.debt); err != nil {
+		p.u.tell(PhaseComplete, "the completion is kept and sent at the next chance: %v", err)
+		return TriggerUnsettled
+	}
+	return TriggerAcknowledged
+}
+
+// refuse puts the server's refusal to the card: nothing was booked.
+func (p *run) refuse(ctx context.Context) Trigger {
+	if err := p.generate(ctx, hostResponse(p.answer)); err != nil {
+		p.reason("the card was not completed: %s", kindOf(err))
+	}
+	if err := p.u.journal.Settle(ctx, p.debt.Order, nil); err != nil {
+		// A reversal too many is answered by the server and changes nothing.
+		p.u.tell(PhaseComplete, "the journal keeps a reversal that is not needed: %v", err)
+	}
+	return TriggerDone
+}
+
+// withdraw tells the card that there is no approval: no answer came that can be
+// trusted, or one that this unit does not take.
+func (p *run) withdraw(ctx context.Context) Trigger {
+	r := emv.HostResponse{Unable: true}
+	if p.answer != nil {
+		r = hostResponse(p.answer)
+		r.Decline = true
+	}
+	if err := p.generate(ctx, r); err != nil {
+		p.reason("the card was not completed: %s", kindOf(err))
+	}
+	return TriggerDone
+}
+
+// reverse takes the request back at once where the server can be reached, else
+// leaves it to Recover.
+func (p *run) reverse(ctx context.Context) Trigger {
+	p.notify(ctx, trusted.MessageReversing)
+	if err := p.u.journal.Put(context.WithoutCancel(ctx), p.debt); err != nil {
+		p.u.tell(PhaseReverse, "the journal keeps the reversal with its first reason: %v", err)
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = p.u.send(ctx, p.line, &p.debt)
+	}
+	if err == nil {
+		p.res.Reversed = true
+		p.reason("what the bank may have booked was reversed: nothing is charged")
+		return TriggerAcknowledged
+	}
+	p.u.tell(PhaseReverse, "the reversal is kept and sent at the next chance: %v", err)
+	p.res.PendingReversal = p.debt.RRN
+	p.reason("the reversal of %s is kept in the journal and not acknowledged yet", p.debt.RRN)
+	return TriggerUnsettled
+}
