@@ -1,0 +1,161 @@
+package hostapp_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/channel/relay"
+	"github.com/payunit/payunit/examples/internal/bank"
+	"github.com/payunit/payunit/examples/internal/demo"
+	"github.com/payunit/payunit/examples/internal/hostapp"
+	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/mobile"
+	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// newBank starts a bank with one order, and returns its address.
+func newBank(t *testing.T, order string) (*bank.Bank, string) {
+	t.Helper()
+	eur, err := money.ByCode("EUR")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := demo.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bank.New(t.Context(), bank.Config{Store: filepath.Join(t.TempDir(), "bank.db"), Balance: 100_000, Currency: eur, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	err = b.CreateOrder(t.Context(), host.Order{ID: order, Merchant: demo.MerchantID, Type: trade.Sale, Amount: money.New(1234, eur)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, l.Addr().String()
+}
+
+func terminalData(t *testing.T) []byte {
+	t.Helper()
+	b, err := os.ReadFile("../../pay/terminal.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func newApp(t *testing.T, b *bank.Bank, address string) *hostapp.App {
+	t.Helper()
+	code, err := b.Activate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := &relay.Dialer{Address: address}
+	app, err := hostapp.Open(hostapp.Config{
+		Relay: hostapp.Stream{Dial: dialer.Open}, Terminal: terminalData(t), Activation: code, State: hostapp.NewState(), PIN: simcard.TestPIN,
+	}, nil)
+	if err != nil {
+		t.Fatal(err, mobile.ErrorCode(err))
+	}
+	t.Cleanup(func() {
+		if err := app.Unit.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if !app.Unit.Enrolled() || app.Unit.MerchantID() != demo.MerchantID || app.Unit.TerminalID() == "" {
+		t.Error("not enrolled as asked", app.Unit.Enrolled(), app.Unit.TerminalID(), app.Unit.MerchantID())
+	}
+	return app
+}
+
+func TestPay(t *testing.T) {
+	b, address := newBank(t, "o1")
+	app := newApp(t, b, address)
+	card, err := hostapp.NewCard("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Unit.CardFound(card, card.Info()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := app.Unit.Pay("o1", mobile.NewCancelable())
+	if err != nil {
+		t.Fatal(err, mobile.ErrorCode(err))
+	}
+	if r.Outcome != "approved" || r.Minor != 1234 || r.Amount != "12.34" || r.Currency != "EUR" || r.ResponseCode != "00" {
+		t.Errorf("result %+v", r)
+	}
+	if d := cmp.Diff([]string{"approved"}, app.Events.Finals()); d != "" {
+		t.Error("final events:", d)
+	}
+	shown := app.Cardholder.Shown()
+	for _, want := range []string{"confirm sale 12.34 EUR " + demo.MerchantName, "PIN for 12.34 EUR", "keypad closed", "approved"} {
+		if !slices.Contains(shown, want) {
+			t.Errorf("the screen did not show %q: %q", want, shown)
+		}
+	}
+	for _, secret := range []string{simcard.TestPIN, "PAN"} {
+		if j, err := r.JSON(); err != nil || strings.Contains(j, `"`+secret+`"`) {
+			t.Error("result", j, err)
+		}
+	}
+	if report, err := app.Unit.Recover(nil); err != nil || report.Settled() != 0 || report.Pending().Len() != 0 {
+		t.Error("recovery", report, err)
+	}
+	if a, err := b.Audit(t.Context()); err != nil || a.Pending > 0 {
+		t.Error("audit", a, err)
+	}
+}
+
+// TestCancel cancels while the card is waited for.
+func TestCancel(t *testing.T) {
+	b, address := newBank(t, "o1")
+	app := newApp(t, b, address)
+	cancel := mobile.NewCancelable()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := app.Unit.Pay("o1", cancel)
+		ended <- err
+	}()
+	for !slices.Contains(app.Cardholder.Shown(), "insert-card") {
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel.Cancel()
+	err := <-ended
+	if code := mobile.ErrorCode(err); code != mobile.CodeCancelled {
+		t.Errorf("code %q of %v", code, err)
+	}
+	if _, err := app.Unit.Pay("o1", cancel); mobile.ErrorCode(err) != mobile.CodeCancelled {
+		t.Errorf("a Cancelable was good twice: %v", err)
+	}
+}
