@@ -129,7 +129,7 @@ func existingOrNew(d disk, path string, n int, random io.Reader) (_ []byte, err 
 		return nil, err
 	}
 	if size != int64(n) {
-		return nil, fmt.Errorf("%s holds %d bytes, want %d", filepath.Base(path), size, n)
+		return nil, fmt.Errorf("%s holds %d bytes, want %d: %w", filepath.Base(path), size, n, trusted.ErrTampered)
 	}
 	b := make([]byte, n)
 	if _, err := f.ReadAt(b, 0); err != nil {
