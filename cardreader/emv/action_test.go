@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -136,21 +138,24 @@ func TestCryptograms(t *testing.T) {
 		kind     tags.Cryptogram
 		broken   bool
 	}{
-		"TC asked, TC":            {setup: approve, answers: []string{ac(0x40)}, decision: emv.Approved, kind: tags.TC},
-		"TC asked, ARQC":          {setup: approve, answers: []string{ac(0x80)}, decision: emv.Online, kind: tags.ARQC},
-		"TC asked, AAC":           {setup: approve, answers: []string{ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
-		"TC asked, reserved":      {setup: approve, answers: []string{ac(0xC0)}, broken: true},
-		"ARQC asked, ARQC":        {setup: online, answers: []string{ac(0x80)}, decision: emv.Online, kind: tags.ARQC},
-		"ARQC asked, AAC":         {setup: online, answers: []string{ac(0x08)}, decision: emv.Declined, kind: tags.AAC},
-		"ARQC asked, TC":          {setup: online, answers: []string{ac(0x40)}, broken: true},
-		"AAC asked, AAC":          {setup: deny, answers: []string{ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
-		"AAC asked, TC":           {setup: deny, answers: []string{ac(0x40)}, broken: true},
-		"AAC asked, ARQC":         {setup: deny, answers: []string{ac(0x80)}, broken: true},
-		"approved, TC":            {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Approved, kind: tags.TC},
-		"approved, AAC":           {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
-		"approved, ARQC":          {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x80)}, broken: true, decision: emv.Declined},
+		"TC asked, TC":       {setup: approve, answers: []string{ac(0x40)}, decision: emv.Approved, kind: tags.TC},
+		"TC asked, ARQC":     {setup: approve, answers: []string{ac(0x80)}, decision: emv.Online, kind: tags.ARQC},
+		"TC asked, AAC":      {setup: approve, answers: []string{ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
+		"TC asked, reserved": {setup: approve, answers: []string{ac(0xC0)}, broken: true},
+		"ARQC asked, ARQC":   {setup: online, answers: []string{ac(0x80)}, decision: emv.Online, kind: tags.ARQC},
+		"ARQC asked, AAC":    {setup: online, answers: []string{ac(0x08)}, decision: emv.Declined, kind: tags.AAC},
+		"ARQC asked, TC":     {setup: online, answers: []string{ac(0x40)}, broken: true},
+		"AAC asked, AAC":     {setup: deny, answers: []string{ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
+		"AAC asked, TC":      {setup: deny, answers: []string{ac(0x40)}, broken: true},
+		"AAC asked, ARQC":    {setup: deny, answers: []string{ac(0x80)}, broken: true},
+		"approved, TC":       {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Approved, kind: tags.TC},
+		"approved, AAC":      {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
+		// Book 3, 9.3: after the second GENERATE AC all that is not a TC or an
+		// AAC that was asked for counts as an AAC.
+		"approved, ARQC":          {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x80)}, decision: emv.Declined, kind: tags.AAC},
+		"approved, reserved":      {setup: online, arc: "00", answers: []string{ac(0x80), ac(0xC0)}, decision: emv.Declined, kind: tags.AAC},
 		"declined, AAC":           {setup: online, arc: "05", answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
-		"declined, TC":            {setup: online, arc: "05", answers: []string{ac(0x80), ac(0x40)}, broken: true, decision: emv.Declined},
+		"declined, TC":            {setup: online, arc: "05", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Declined, kind: tags.AAC},
 		"honour with id":          {setup: online, arc: "08", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Approved, kind: tags.TC},
 		"referral":                {setup: online, arc: "01", answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
 		"6985 to the first":       {setup: online, answers: []string{"6985"}, broken: true},
@@ -193,7 +198,9 @@ func TestCryptograms(t *testing.T) {
 			if o.Decision != c.decision || o.CryptogramType != c.kind {
 				t.Errorf("%s with %s, want %s with %s", o.Decision, o.CryptogramType, c.decision, c.kind)
 			}
-			if o.CID.Cryptogram() != c.kind || o.CID.AdviceRequired() != (name == "ARQC asked, AAC") {
+			// The CID stays the card's own where another cryptogram counts as an AAC.
+			last := tags.CIDValue(bin(c.answers[len(c.answers)-1])[2])
+			if o.CID != last && !strings.HasPrefix(c.answers[0], "77") || o.CID.AdviceRequired() != (name == "ARQC asked, AAC") {
 				t.Errorf("CID %v", o.CID.Describe())
 			}
 			if len(o.Cryptogram) != 8 {
@@ -256,20 +263,44 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestScriptsThatCanNot refuses scripts that are too long or malformed as a
-// whole.
+// TestScriptsThatCanNot: a script that is cut off or goes over the terminal's
+// length is reported with its identifier as not performed, and those beside it
+// run (Book 4, 12.2.4; Book 3, Annex E).
 func TestScriptsThatCanNot(t *testing.T) {
-	for name, scripts := range map[string][]byte{
-		"cut off":  bin("7106860484240000 7106860484"),
-		"too long": make([]byte, 2000),
+	long := func(tag string, n int) string {
+		// A template of n bytes with one command, whose data fills it up.
+		return fmt.Sprintf("%s%02X 9F1804AABBCCDD 86%02X 84240000%02X%s", tag, n-2, n-2-9, n-2-9-5, strings.Repeat("00", n-2-9-5))
+	}
+	for name, c := range map[string]struct {
+		scripts, results, tvr, tsi string
+		most, sent                 int
+	}{
+		"none":                                    {"", "", "8000000000", "2000", 0, 0},
+		"only what is no script":                  {"9F180411223344 5F0100", "", "8000000000", "2000", 0, 0},
+		"no BER-TLV at all":                       {"1F", "", "8000000000", "2000", 0, 0},
+		"cut off after a good one":                {"7106860484240000 7112 9F180401020304 860484240000", "2000000000 0001020304", "8000000020", "2400", 0, 1},
+		"cut off, due after":                      {"7106860484240000 7212 9F180401020304 860484240000", "2000000000 0001020304", "8000000010", "2400", 0, 1},
+		"cut off with a long length":              {"718180 9F180401020304 860484240000", "0001020304", "8000000020", "2400", 0, 0},
+		"cut off in its length":                   {"7181", "0000000000", "8000000020", "2400", 0, 0},
+		"cut off before its identifier":           {"7112 9F1804", "0000000000", "8000000020", "2400", 0, 0},
+		"a malformed one between good ones":       {"7106860484240000 7107 9F180155 860400 7106860484240000", "2000000000 0055000000 2000000000", "8000000020", "2400", 0, 2},
+		"128 bytes":                               {long("71", 128), "20AABBCCDD", "8000000000", "2400", 0, 1},
+		"129 bytes":                               {long("71", 129), "00AABBCCDD", "8000000020", "2400", 0, 0},
+		"a third goes over the length":            {long("71", 60) + long("72", 60) + long("72", 60), "20AABBCCDD 20AABBCCDD 00AABBCCDD", "8000000010", "2400", 0, 2},
+		"129 bytes where the terminal takes more": {long("71", 129), "20AABBCCDD", "8000000000", "2400", 200, 1},
+		"padding between":                         {"00 7106860484240000 0000 7206860484240000", "2000000000 2000000000", "8000000000", "2400", 0, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
+			b.term.ScriptLength = c.most
 			b.app().TACOnline = [5]byte{0x80}
 			b.card.script = map[string]apdu.Status{"24": 0x9000}
-			o, err := b.must().Complete(t.Context(), emv.HostResponse{ARC: "00", Scripts: scripts})
-			if err != nil || o.Decision != emv.Approved || o.TVR.String() != "8000000020" || len(b.card.sent(0x24)) != 0 {
-				t.Errorf("%s TVR %s, %d script commands, %v", o.Decision, o.TVR, len(b.card.sent(0x24)), err)
+			o, err := b.must().Complete(t.Context(), emv.HostResponse{ARC: "00", Scripts: bin(c.scripts)})
+			if err != nil || o.Decision != emv.Approved || o.TVR.String() != c.tvr || o.TSI.String() != c.tsi || len(b.card.sent(0x24)) != c.sent {
+				t.Errorf("%s TVR %s TSI %s, %d script commands, %v", o.Decision, o.TVR, o.TSI, len(b.card.sent(0x24)), err)
+			}
+			if want := fmt.Sprintf("%x", bin(c.results)); hex.EncodeToString(o.ScriptResults) != want {
+				t.Errorf("results %x, want %s", o.ScriptResults, want)
 			}
 		})
 	}

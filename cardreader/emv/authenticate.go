@@ -75,6 +75,7 @@ func (s *Session) authenticateData(ctx context.Context) error {
 		s.tell(StepODA, "card and terminal have no method in common")
 		return nil
 	}
+	s.missingForODA()
 	err := s.authenticate(ctx)
 	switch {
 	case err == nil:
@@ -88,7 +89,7 @@ func (s *Session) authenticateData(ctx context.Context) error {
 		s.tell(StepODA, "%s: the card is authentic", s.oda.Method)
 	case errors.Is(err, oda.ErrFailed):
 		if errors.Is(err, oda.ErrMissingData) {
-			// 7.5: what the method needs and the card lacks.
+			// A remainder that a certificate says there is.
 			s.tvr.Set(tags.TVRICCDataMissing)
 		}
 		s.odaFailed(err)
@@ -97,6 +98,20 @@ func (s *Session) authenticateData(ctx context.Context) error {
 	}
 	s.tsi.Set(tags.TSIODAPerformed)
 	return nil
+}
+
+// missingForODA notes that the card lacks what the method needs, however far
+// authentication gets (Book 3, table 35).
+func (s *Session) missingForODA() {
+	need := []tlv.Tag{tags.CAPublicKeyIndex, tags.IssuerCertificate, tags.IssuerExponent, tags.ICCCertificate, tags.ICCExponent}
+	if s.oda.Method == SDA {
+		need = []tlv.Tag{tags.CAPublicKeyIndex, tags.IssuerCertificate, tags.IssuerExponent, tags.SignedStaticData}
+	}
+	for _, t := range need {
+		if s.get(t) == nil {
+			s.tvr.Set(tags.TVRICCDataMissing)
+		}
+	}
 }
 
 // odaFailed notes the failure of the method in use.
@@ -218,7 +233,8 @@ func signature(b []byte) ([]byte, error) {
 			return nil, &CardError{Step: StepODA, Tag: o.Tag, Reason: "malformed", Err: err}
 		}
 		if !ok {
-			return nil, noSignature()
+			// 6.5.9.4: not a failed signature, but no answer.
+			return nil, breach(StepODA, tags.SignedDynamicData, "missing in the answer to INTERNAL AUTHENTICATE")
 		}
 		return v, nil
 	}

@@ -253,6 +253,11 @@ func (s *Session) offlinePIN(ctx context.Context, m tags.CVM, how PINMethod) (cv
 	for req.TriesLeft = tries; ; req.Attempt++ {
 		r, err := s.k.c.PIN.VerifyPIN(ctx, req)
 		switch {
+		case how == OfflineEnciphered && errors.Is(err, oda.ErrFailed):
+			// No challenge, or a key that does nothing: the method fails, and
+			// the transaction goes on (Book 2, 7.2).
+			s.because(StepCVM, "the PIN could not be enciphered: %v", err)
+			return cvmFailed, nil
 		case errors.Is(err, apdu.ErrMalformed):
 			return cvmFailed, &CardError{Step: StepCVM, Reason: "VERIFY: no response APDU", Err: err}
 		case err != nil:

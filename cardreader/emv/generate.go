@@ -93,7 +93,14 @@ func (s *Session) generate(ctx context.Context, step Step, request byte, data, c
 	}
 	kind := tags.CIDValue(cid[0]).Cryptogram()
 	if err := answers(step, request, kind); err != nil {
-		return false, err
+		if step == StepGenerate {
+			return false, err
+		}
+		// 9.3: the second time all is over, and whatever else it is counts as an
+		// AAC.
+		s.because(step, "%v", err)
+		s.take(tags.AAC, objects)
+		return true, nil
 	}
 	sdad, hasSDAD := objects[tags.SignedDynamicData]
 	if signed && kind != tags.AAC {
@@ -138,6 +145,8 @@ func (s *Session) takeSigned(step Step, kind tags.Cryptogram, objects map[tlv.Ta
 		return fail(err)
 	}
 	if c.CID != objects[tags.CID][0] {
+		// The signed one says what the card gave (Book 4, 6.3.2.1).
+		s.cid, s.cryptogram = tags.CIDValue(c.CID), tags.CIDValue(c.CID).Cryptogram()
 		return fail(&oda.Failure{Step: oda.StepDynamic, Reason: "the signed cryptogram information is not the one outside"})
 	}
 	s.oda.OK, s.oda.Reason = true, ""

@@ -69,7 +69,10 @@ func (c Candidate) Name() string {
 }
 
 // Chooser lets the cardholder choose among applications, in order of priority;
-// it returns an index of list. ErrCancelled when the cardholder gives up.
+// it returns an index of list. It is asked about a list of one too: an
+// application that is not to be used without the cardholder's word, or one that
+// takes the place of another that was chosen and can't be used (Book 1, 12.4).
+// ErrCancelled when the cardholder gives up.
 type Chooser interface {
 	Choose(ctx context.Context, list []Candidate) (int, error)
 }
@@ -132,7 +135,9 @@ type PINResult struct {
 }
 
 // PINVerifier takes a PIN. It returns ErrCancelled when the cardholder ends the
-// payment.
+// payment, and an error that wraps oda.ErrFailed when a PIN can't be enciphered:
+// GET CHALLENGE gave anything but 9000 with eight bytes, or the key is not fit.
+// The method has failed then, not the transaction.
 type PINVerifier interface {
 	VerifyPIN(ctx context.Context, r PINRequest) (PINResult, error)
 }

@@ -3,11 +3,13 @@ package emv_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/oda"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
@@ -45,8 +47,11 @@ func without(t testing.TB, profile string, lost ...tlv.Tag) cardreader.Card {
 					t.Fatal(err)
 				}
 				for _, tag := range lost {
-					if x.Tag == tag && tag > 0xFF {
+					switch {
+					case x.Tag == tag && tag > 0xFF:
 						o.Value[x.Offset] = 0xDF
+					case x.Tag == tag:
+						o.Value[x.Offset] = 0xC9
 					}
 				}
 			}
@@ -92,5 +97,36 @@ func TestPINKey(t *testing.T) {
 				t.Errorf("key of %d bytes, want %d; results %s, want %s; %q", len(ring.modulus), len(want), o.CVMResults, c.cvm, o.Reasons)
 			}
 		})
+	}
+}
+
+// noChallenge is a pad that could not encipher a PIN.
+type noChallenge struct{ asked []emv.PINMethod }
+
+func (p *noChallenge) VerifyPIN(_ context.Context, r emv.PINRequest) (emv.PINResult, error) {
+	p.asked = append(p.asked, r.Method)
+	if r.Method == emv.OfflineEnciphered {
+		return emv.PINResult{}, fmt.Errorf("GET CHALLENGE answered 6D00: %w", oda.ErrFailed)
+	}
+	return emv.PINResult{Entry: emv.PINEntered}, nil
+}
+
+// TestNoChallenge: a PIN that can't be enciphered fails its method, and the next
+// rule applies (Book 2, 7.2; Book 3, figure 11).
+func TestNoChallenge(t *testing.T) {
+	for rules, want := range map[string]string{"4400 0200": "020000", "0400 0200": "040001"} {
+		pad := &noChallenge{}
+		b := newBench(t)
+		b.alter = func(k *emv.Config) { k.PIN = pad }
+		s, err := b.startOn(sim(t, "offline-pin-enciphered", func(p *simcard.Profile) {
+			p.Applications[0].CVMList = append(make([]byte, 8), bin(rules)...)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if o := s.Outcome(); o.CVMResults.String() != want || o.TVR.Has(tags.TVRPINTryLimitExceeded) || pad.asked[0] != emv.OfflineEnciphered {
+			t.Errorf("%s: results %s, TVR %s, asked %v", rules, o.CVMResults, o.TVR, pad.asked)
+		}
 	}
 }

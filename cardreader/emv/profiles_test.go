@@ -378,7 +378,14 @@ func TestSignedKind(t *testing.T) {
 	b.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
 	b.trade.ForceOnline = true
 	for inside, ok := range map[byte]bool{0x80: true, 0x40: false, 0x88: false} {
+		var asked []byte
 		card := &spoiler{Card: sim(t, "cda", nil), spoil: func(_ int, cmd, r []byte) []byte {
+			if cmd[1] == 0xAE {
+				asked = append(asked, cmd[2])
+			}
+			if cmd[1] == 0xAE && cmd[2] == 0 {
+				return bin("800B 00 0002 0102030405060708 9000")
+			}
 			if cmd[1] != 0xAE || cmd[2] != 0x90 {
 				return r
 			}
@@ -406,10 +413,14 @@ func TestSignedKind(t *testing.T) {
 			}
 			continue
 		}
-		// The software card did not see its first GENERATE AC, and may refuse
-		// the immediate second one.
-		if err == nil && (s.Decision() != emv.Declined || s.Outcome().ODA.OK) {
-			t.Errorf("inside %02X: %s %s", inside, s.Decision(), s.Outcome().ODA)
+		// The signed value says what the card gave: a TC is declined at once, an
+		// ARQC by a second GENERATE AC (Book 4, 6.3.2.1).
+		want := []byte{0x90, 0x00}
+		if inside == 0x40 {
+			want = []byte{0x90}
+		}
+		if err != nil || s.Decision() != emv.Declined || s.Outcome().ODA.OK || !s.Outcome().TVR.Has(tags.TVRCDAFailed) || !bytes.Equal(asked, want) {
+			t.Errorf("inside %02X: %v, asked %X", inside, err, asked)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func locate(afl []byte) ([]file, error) {
 		f := file{sfi: e[0] >> 3, first: e[1], count: int(e[2]) - int(e[1]) + 1, signed: int(e[3])}
 		total += f.count
 		switch {
-		case e[0]&0x07 != 0 || f.sfi < 1 || f.sfi > 30:
+		case f.sfi < 1 || f.sfi > 30: // the lower three bits are reserved, and not looked at
 			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: no short file identifier", i/4+1))
 		case f.first == 0 || f.count < 1:
 			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: records %d to %d", i/4+1, e[1], e[2]))
@@ -101,10 +101,11 @@ func (s *Session) readRecord(ctx context.Context, sfi, record byte, signed bool)
 	return nil
 }
 
-// store keeps a card's object that the dictionary knows. The same one twice is
-// an error (Book 3, 10.2); an empty value counts as absent (7.5).
+// store keeps a record's object that the dictionary knows and that belongs into
+// a record. The same one twice is an error (Book 3, 10.2); an empty value counts
+// as absent (5.2).
 func (s *Session) store(step Step, o tlv.Object) error {
-	if o.Tag.Constructed() || len(o.Value) == 0 {
+	if o.Tag.Constructed() || len(o.Value) == 0 || elsewhere(o.Tag) {
 		return nil
 	}
 	if i, known := tags.Lookup(o.Tag); !known || i.Source != tags.FromCard {
@@ -115,6 +116,22 @@ func (s *Session) store(step Step, o tlv.Object) error {
 	}
 	s.fromCard[o.Tag] = bytes.Clone(o.Value)
 	return nil
+}
+
+// elsewhere reports whether a card's object has its place in the answer to a
+// command other than READ RECORD, or is computed. In a record it is ignored
+// (Book 3, 7.5), so that it can't take the other one's place.
+func elsewhere(t tlv.Tag) bool {
+	switch t {
+	case tags.AID, tags.ApplicationLabel, tags.PreferredName, tags.PriorityIndicator, tags.PDOL, tags.LanguagePreference,
+		tags.IssuerCodeTableIndex, tags.DFName, tags.SFI,
+		tags.AIP, tags.AFL,
+		tags.ATC, tags.LastOnlineATC, tags.PINTryCounter,
+		tags.CID, tags.ApplicationCryptogram, tags.IssuerApplicationData, tags.SignedDynamicData,
+		tags.DataAuthenticationCode, tags.ICCDynamicNumber:
+		return true
+	}
+	return false
 }
 
 // fixed are the lengths that the steps below rely on (Book 3, Annex A).

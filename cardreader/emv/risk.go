@@ -94,23 +94,27 @@ func (s *Session) velocity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(atc) != 2 || len(last) != 2 {
+	missing := len(atc) != 2 || len(last) != 2
+	if missing {
+		// Table 35 of 7.5.
+		s.tvr.Set(tags.TVRICCDataMissing)
+	}
+	if len(last) == 2 && binary.BigEndian.Uint16(last) == 0 {
+		s.tvr.Set(tags.TVRNewCard)
+	}
+	if missing || binary.BigEndian.Uint16(atc) <= binary.BigEndian.Uint16(last) {
 		s.tvr.Set(tags.TVRLowerConsecutiveLimit)
 		s.tvr.Set(tags.TVRUpperConsecutiveLimit)
-		if len(last) == 2 && binary.BigEndian.Uint16(last) == 0 {
-			s.tvr.Set(tags.TVRNewCard)
-		}
 		return nil
 	}
-	a, l := int(binary.BigEndian.Uint16(atc)), int(binary.BigEndian.Uint16(last))
-	if a <= l || a-l > int(lower[0]) {
-		s.tvr.Set(tags.TVRLowerConsecutiveLimit)
+	offline := binary.BigEndian.Uint16(atc) - binary.BigEndian.Uint16(last)
+	if offline <= uint16(lower[0]) {
+		return nil
 	}
-	if a <= l || a-l > int(upper[0]) {
+	// The upper limit is looked at only beyond the lower one.
+	s.tvr.Set(tags.TVRLowerConsecutiveLimit)
+	if offline > uint16(upper[0]) {
 		s.tvr.Set(tags.TVRUpperConsecutiveLimit)
-	}
-	if l == 0 {
-		s.tvr.Set(tags.TVRNewCard)
 	}
 	return nil
 }

@@ -32,8 +32,14 @@ func (s *Session) selectAndInitiate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	asked := false
 	for len(list) > 0 {
-		i, err := s.choose(ctx, list)
+		// Once a person has chosen, what takes the place of their choice needs
+		// their word too (Book 1, 12.4).
+		i, err := 0, error(nil)
+		if asked = asked || len(list) > 1 || list[0].Confirm; asked {
+			i, err = s.choose(ctx, list)
+		}
 		if err != nil {
 			return err
 		}
@@ -246,7 +252,9 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			if r.SW.OK() && (exact || app.Partial) && !listed(list, c.AID) {
 				list = append(list, candidate{c, app})
 			}
-			if exact {
+			// Steps 4 and 6: after the exact name, or a longer one where only
+			// the exact one is wanted, there is no next.
+			if exact || !app.Partial {
 				break
 			}
 		}
@@ -264,8 +272,8 @@ func (s *Session) named(fci []byte) (Candidate, bool) {
 	if err != nil || !ok || len(name) < 5 || len(name) > 16 {
 		return Candidate{}, false
 	}
-	a5, _, err := tlv.Child(fci, tags.FCITemplate, tags.FCIProprietaryTemplate)
-	if err != nil {
+	a5, ok, err := tlv.Child(fci, tags.FCITemplate, tags.FCIProprietaryTemplate)
+	if err != nil || !ok || tlv.Validate(fci) != nil || checkProprietary(a5) != "" {
 		return Candidate{}, false
 	}
 	c := s.described(a5)
@@ -273,11 +281,8 @@ func (s *Session) named(fci []byte) (Candidate, bool) {
 	return c, true
 }
 
-// choose takes the only application, or lets the cardholder decide.
+// choose lets the cardholder decide.
 func (s *Session) choose(ctx context.Context, list []candidate) (int, error) {
-	if len(list) == 1 && !list[0].Confirm {
-		return 0, nil
-	}
 	shown := make([]Candidate, len(list))
 	for i := range list {
 		shown[i] = list[i].Candidate
@@ -311,12 +316,12 @@ func (s *Session) start(ctx context.Context, c candidate) error {
 		s.tell(StepSelect, "%s", why)
 		return errNext
 	}
+	s.fromCard[tags.DFName] = bytes.Clone(c.AID)
 	for o := range tlv.All(a5) {
-		if err := s.store(StepSelect, o); err != nil {
-			return err
+		if inFCI(o.Tag) && len(o.Value) > 0 {
+			s.fromCard[o.Tag] = bytes.Clone(o.Value)
 		}
 	}
-	s.fromCard[tags.DFName] = bytes.Clone(c.AID)
 	s.app, s.cand = c.app, c.Candidate
 	if final := s.described(a5); final.Label != "" {
 		final.AID = c.AID
@@ -339,5 +344,40 @@ func checkFCI(b, aid []byte) (a5 []byte, why string) {
 	if a5, ok, _ = tlv.Child(fci, tags.FCIProprietaryTemplate); !ok {
 		return nil, "the file control information has no proprietary template"
 	}
-	return a5, ""
+	return a5, checkProprietary(a5)
+}
+
+// checkProprietary finds the format errors that count: those of names, code
+// table and languages do not (Book 1, 12.2.4).
+func checkProprietary(a5 []byte) (why string) {
+	priorities, pdols := 0, 0
+	for o := range tlv.All(a5) {
+		switch o.Tag {
+		case tags.PriorityIndicator:
+			if priorities++; priorities > 1 || len(o.Value) > 1 {
+				return "the priority is given twice, or not of one byte"
+			}
+		case tags.PDOL:
+			pdols++
+			d, err := tlv.ParseDOL(o.Value)
+			if err != nil || pdols > 1 || d.Len() > maxPDOL {
+				return "the PDOL is malformed, given twice, or asks for more than a command holds"
+			}
+		}
+	}
+	return ""
+}
+
+// maxPDOL is what a PDOL may ask for: the data of GET PROCESSING OPTIONS is 255
+// bytes with the template's tag and length.
+const maxPDOL = 255 - 3
+
+// inFCI reports whether a primitive object has its place in template A5 (Book 1,
+// Annex B); others are ignored there (Book 3, 7.5).
+func inFCI(t tlv.Tag) bool {
+	switch t {
+	case tags.ApplicationLabel, tags.PriorityIndicator, tags.PDOL, tags.LanguagePreference, tags.IssuerCodeTableIndex, tags.PreferredName:
+		return true
+	}
+	return false
 }

@@ -143,15 +143,15 @@ func TestSelection(t *testing.T) {
 				b.app().Partial = false
 				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": "6A82"}
 			},
-			want: result{Commands: []string{dir, testAID, testAID + "+"}, Err: emv.ErrNoApplication},
+			want: result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
 		"a longer name, then the exact one": {
 			setup: func(b *bench) {
 				b.app().Partial = false
 				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": fci(testAID, "")}
 			},
-			// The final SELECT gets the longer name again, which was not chosen.
-			want: result{Commands: []string{dir, testAID, testAID + "+", testAID}, Err: emv.ErrNoApplication},
+			// Step 6 of Book 1, 12.3.3: no next one is asked for.
+			want: result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
 		"a card that knows no next": {
 			setup: func(b *bench) {
@@ -188,7 +188,7 @@ func TestSelection(t *testing.T) {
 					return nil
 				}
 			},
-			want: result{Commands: []string{dir, testAID, otherAID, testAID, "GPO", otherAID, "GPO"}, Name: "TEST", Shown: []string{"TEST", "TEST"}},
+			want: result{Commands: []string{dir, testAID, otherAID, testAID, "GPO", otherAID, "GPO"}, Name: "TEST", Shown: []string{"TEST"}},
 		},
 		"GPO refused: none left": {
 			setup: func(b *bench) { b.card.gpo = "6985" },
@@ -200,7 +200,38 @@ func TestSelection(t *testing.T) {
 				b.card.pse = []string{record(entry(testAID, "ONE", "870101"), entry(otherAID, "TWO", "870102"))}
 				b.card.select_ = map[string]string{testAID: "6F09A50750055445535431", otherAID: fci(otherAID, "")}
 			},
-			want: result{Commands: []string{dir, "record 1", "record 2", testAID, otherAID, "GPO"}, Name: "TEST", Shown: []string{"ONE", "TWO"}},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID, otherAID, "GPO"}, Name: "TEST", Shown: []string{"TWO"}},
+		},
+		"PDOL malformed, the final time": {
+			setup: func(b *bench) {
+				b.card.pse = []string{record(entry(testAID, "ONE", ""))}
+				b.card.select_[testAID] = fci(testAID, "9F38029F37")
+			},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID}, Err: emv.ErrNoApplication},
+		},
+		"PDOL given twice": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38039F3704 9F38039F3704") },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"PDOL of 253 bytes": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38049F3781FD") },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"PDOL of 252 bytes": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38049F3781FC") },
+			want:  result{Commands: []string{dir, testAID, testAID, "GPO"}, Name: "TEST"},
+		},
+		"priority of two bytes": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "87020101") },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"priority given twice": {
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "870101870102") },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"FCI without a proprietary template": {
+			setup: func(b *bench) { b.card.select_[testAID] = "6F098407A0000000031010" },
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
 		"another name than the one selected": {
 			setup: func(b *bench) {

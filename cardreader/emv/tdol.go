@@ -10,7 +10,9 @@ import (
 // terminal's default one (Book 3, 9.2.2).
 func (s *Session) hashTDOL(step Step) error {
 	list := s.get(tags.TDOL)
-	if len(list) == 0 {
+	if len(list) == 0 && len(s.app.DefaultTDOL) > 0 {
+		// Without a default list either, one that names nothing is taken, and
+		// the bit is not set.
 		list = s.app.DefaultTDOL
 		s.tvr.Set(tags.TVRDefaultTDOL)
 	}

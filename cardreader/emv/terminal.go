@@ -20,6 +20,9 @@ type Terminal struct {
 	// IFDSerial and ID are 8 characters, MerchantID 15, MerchantCategory 4
 	// digits, AcquirerID up to 11 digits; empty ones are not given to cards.
 	IFDSerial, ID, MerchantID, MerchantCategory, MerchantName, AcquirerID string
+	// ScriptLength is how many bytes of issuer scripts the terminal takes of one
+	// answer; 0 is 128, the least that it has to (Book 4, 6.3.9).
+	ScriptLength int
 	// Applications are in the terminal's order.
 	Applications []Application
 }
@@ -67,6 +70,8 @@ func (t *Terminal) check() error {
 		return bad("merchant name %q is not up to 127 printable characters", t.MerchantName)
 	case len(t.AcquirerID) > 11 || !decimal(t.AcquirerID):
 		return bad("acquirer id %q is not up to 11 digits", t.AcquirerID)
+	case t.ScriptLength != 0 && (t.ScriptLength < defaultScriptLength || t.ScriptLength > maxScriptLength):
+		return bad("script length %d is not %d to %d", t.ScriptLength, defaultScriptLength, maxScriptLength)
 	case len(t.Applications) == 0:
 		return bad("no applications")
 	}

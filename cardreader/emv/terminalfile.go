@@ -24,6 +24,7 @@ type terminalFile struct {
 	MerchantCategory string            `json:"merchant_category"`
 	MerchantName     string            `json:"merchant_name"`
 	AcquirerID       string            `json:"acquirer_id"`
+	ScriptLength     int               `json:"script_length,omitempty"`
 	Applications     []applicationFile `json:"applications"`
 }
 
@@ -57,6 +58,8 @@ const maxTerminalFile = 1 << 20
 //	merchant_category        9F15  four digits or ""
 //	merchant_name            9F4E
 //	acquirer_id              9F01  up to 11 digits or ""
+//	script_length            bytes of issuer scripts taken of one answer, 128
+//	                         to 4096; left out, 128 (Book 4, 6.3.9)
 //	applications             one set an AID, in the terminal's order:
 //	  aid                    9F06  5 to 16 bytes
 //	  partial                longer names on the card match too
@@ -96,7 +99,7 @@ func ParseTerminal(r io.Reader) (Terminal, error) {
 func (f terminalFile) terminal() (Terminal, error) {
 	t := Terminal{
 		IFDSerial: f.IFDSerial, ID: f.ID, MerchantID: f.MerchantID, MerchantCategory: f.MerchantCategory,
-		MerchantName: f.MerchantName, AcquirerID: f.AcquirerID,
+		MerchantName: f.MerchantName, AcquirerID: f.AcquirerID, ScriptLength: f.ScriptLength,
 	}
 	var kind [1]byte
 	for _, x := range []struct {
@@ -187,6 +190,7 @@ func (t Terminal) Write(w io.Writer) error {
 		MerchantCategory: t.MerchantCategory,
 		MerchantName:     t.MerchantName,
 		AcquirerID:       t.AcquirerID,
+		ScriptLength:     t.ScriptLength,
 	}
 	for _, a := range t.Applications {
 		f.Applications = append(f.Applications, applicationFile{

@@ -90,6 +90,21 @@ func TestTVR(t *testing.T) {
 			alter: func(b *bench) { b.card.aip[0] = tags.AIPCDA },
 			want:  "2400000000", tsi: "A000",
 		},
+		"1.6 data missing: issuer exponent, CA key unknown": {
+			card:  func(t testing.TB) cardreader.Card { return without(t, "unknown-ca", tags.IssuerExponent) },
+			alter: func(b *bench) { b.app().Version = [2]byte{0, 0x96} },
+			want:  "2800040000", tsi: "E800",
+		},
+		"1.6 data missing: card remainder": {
+			card:  func(t testing.TB) cardreader.Card { return without(t, "cda", tags.ICCRemainder) },
+			alter: func(b *bench) { b.app().Version = [2]byte{0, 0x96} },
+			want:  "2400040000", tsi: "E800",
+		},
+		"1.6 data missing: signed static data": {
+			card:  func(t testing.TB) cardreader.Card { return without(t, "sda", tags.SignedStaticData) },
+			alter: func(b *bench) { b.app().Version = [2]byte{0, 0x96} },
+			want:  "6200040000", tsi: "E800",
+		},
 		"1.5 exception file": {
 			alter: func(b *bench) { b.alter = func(c *emv.Config) { c.Exceptions = listed("476173900101011901") } },
 			want:  "9000000000", tsi: "2000",
@@ -226,7 +241,30 @@ func TestTVR(t *testing.T) {
 		},
 		"4.6 counters not given": {
 			alter: func(b *bench) { velocity(b, "000B", "0004", "05", "06"); b.card.data = nil },
-			want:  "8000006000", tsi: "2800",
+			want:  "A000006000", tsi: "2800",
+		},
+		"1.6 and 4.6 ATC not given": {
+			alter: func(b *bench) { velocity(b, "000B", "0004", "05", "06"); delete(b.card.data, tags.ATC) },
+			want:  "A000006000", tsi: "2800",
+		},
+		"1.6, 2.4 and 4.6 ATC not given, new card": {
+			alter: func(b *bench) { velocity(b, "000B", "0000", "05", "06"); delete(b.card.data, tags.ATC) },
+			want:  "A008006000", tsi: "2800",
+		},
+		"1.6 and 4.6 last online ATC not given": {
+			alter: func(b *bench) { velocity(b, "000B", "0004", "05", "06"); delete(b.card.data, tags.LastOnlineATC) },
+			want:  "A000006000", tsi: "2800",
+		},
+		"4.6 upper limit below the lower one": {
+			alter: func(b *bench) { velocity(b, "0009", "0004", "05", "03") },
+			want:  "8000000000", tsi: "2800",
+		},
+		"4.6 only one limit on the card": {
+			alter: func(b *bench) {
+				velocity(b, "0009", "0004", "01", "01")
+				delete(b.card.objects, tags.UpperConsecutiveOfflineLimit)
+			},
+			want: "8000000000", tsi: "2800",
 		},
 		"4.6 counters that can't be": {
 			alter: func(b *bench) { velocity(b, "0004", "0004", "05", "06") },
@@ -246,6 +284,10 @@ func TestTVR(t *testing.T) {
 		"5.8 default TDOL": {
 			alter: func(b *bench) { b.card.objects[tags.CDOL1] = "9814"; b.app().DefaultTDOL = bin("9F0206") },
 			want:  "8000000080", tsi: "2000",
+		},
+		"5.8 no TDOL anywhere": {
+			alter: func(b *bench) { b.card.objects[tags.CDOL1] = "9814" },
+			want:  "8000000000", tsi: "2000",
 		},
 		"5.8 the card's TDOL": {
 			alter: func(b *bench) {

@@ -137,7 +137,8 @@ func (p *Pad) encipher(ctx context.Context, c cardreader.Card, key oda.PublicKey
 		return nil, fmt.Errorf("softpad: GET CHALLENGE: %w", err)
 	}
 	if !r.SW.OK() || len(r.Data) != 8 {
-		return nil, fmt.Errorf("softpad: GET CHALLENGE: %w: %s with %d bytes", cardreader.ErrProtocol, r.SW, len(r.Data))
+		// Not the transaction fails then, but the method (EMV 4.4 Book 2, 7.2).
+		return nil, fmt.Errorf("softpad: GET CHALLENGE: %w: %s with %d bytes", oda.ErrFailed, r.SW, len(r.Data))
 	}
 	data, err := oda.EncipherPIN(key, block, [8]byte(r.Data), p.c.Rand)
 	if err != nil {

@@ -142,6 +142,10 @@ func (c certificate) recover(parent PublicKey, cert, remainder, exponent, more [
 	if hashAlg != hashSHA1 {
 		return fail("hash algorithm %02X is not supported", hashAlg)
 	}
+	over := max(keyLen-len(digits), 0)
+	if over > 0 && len(remainder) == 0 {
+		return PublicKey{}, [3]byte{}, time.Time{}, &Failure{Step: c.step, Reason: "the key's remainder is absent", Err: ErrMissingData}
+	}
 	h := sha1.New()
 	for _, part := range [][]byte{b[1 : len(b)-1-hashLen], remainder, exponent, more} {
 		h.Write(part)
@@ -162,7 +166,6 @@ func (c certificate) recover(parent PublicKey, cert, remainder, exponent, more [
 	if keyAlg != keyRSA {
 		return fail("key algorithm %02X is not supported", keyAlg)
 	}
-	over := max(keyLen-len(digits), 0)
 	switch {
 	case keyLen == 0:
 		return fail("key without a length")
