@@ -105,6 +105,7 @@ func newWorld(t testing.TB) *world {
 	}
 	h, err := noise.NewServer(noise.ServerConfig{
 		Static: serverKey{priv}, Verifier: attest.SoftwareVerifier{}, Authorize: w.registry.Authorize, Activations: w.registry.ActivationKey,
+		Tickets: noise.NewMemoryTickets(100, nil),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/payunit/payunit/channel/relay/hostile"
@@ -12,7 +13,7 @@ import (
 )
 
 // patience is how long a unit waits for an answer that the app holds back.
-const patience = 60 * time.Millisecond
+const patience = 10 * time.Second
 
 // TestHostileApp lets the app do something to each frame of a payment in turn.
 // Whatever it does, the payment is right or there is none.
@@ -43,7 +44,9 @@ func TestHostileApp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for n := 0; ; n++ {
-				if !hostilePayment(t, n, do) {
+				met := false
+				synctest.Test(t, func(t *testing.T) { met = hostilePayment(t, n, do) })
+				if !met {
 					if n < 8 {
 						t.Fatalf("only %d frames", n)
 					}

@@ -49,7 +49,7 @@ func TestPreauthAndCompletion(t *testing.T) {
 // TestPreauthAnswerLost: a pre-authorisation that was not heard of is reversed.
 func TestPreauthAnswerLost(t *testing.T) {
 	w := newWorld(t)
-	w.intercept = once(host.StageCommitted)
+	w.intercept = cuts(host.StageCommitted, 2)
 	r := w.rig(plain())
 	w.place(host.Order{ID: "P-1", Type: trade.Preauth, Amount: euros(t, 10000)})
 	got, err := r.unit.Pay(t.Context(), payment.Order{ID: "P-1"})

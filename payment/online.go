@@ -50,7 +50,11 @@ func (p *run) request(ctx context.Context) Trigger {
 	p.notify(ctx, trusted.MessageAuthorizing)
 	var err error
 	what := fmt.Sprintf("authorization request %s, %s, with the card's ARQC", p.out.message.MTI, p.trade.Amount)
-	if p.answer, err = p.u.exchange(ctx, p.line, p.out, what); err != nil {
+	p.answer, err = p.u.exchange(ctx, p.line, p.out, what)
+	if lost(ctx, err) {
+		p.answer, err = p.u.inquire(ctx, p.line, p.out.message, err)
+	}
+	if err != nil {
 		p.u.tell(PhaseOnline, "no answer that counts: %v", err)
 		p.reason("the server's answer did not arrive: %s", kindOf(err))
 		return TriggerSilence

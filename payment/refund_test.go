@@ -88,7 +88,7 @@ func TestRefundAnswerLost(t *testing.T) {
 	}
 	w.refund("R-1", "A-1", 1234)
 	w.mu.Lock()
-	w.intercept = once(host.StageCommitted)
+	w.intercept = cuts(host.StageCommitted, 2)
 	w.mu.Unlock()
 	got, err := r.unit.Pay(t.Context(), payment.Order{ID: "R-1"})
 	if err != nil || got.Outcome != payment.Declined || !got.Reversed {

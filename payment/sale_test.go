@@ -114,8 +114,10 @@ func TestEndings(t *testing.T) {
 		{name: "card removed before the first GENERATE AC", faults: "remove@first-gac", err: payment.ErrCard},
 		{name: "card removed before the second GENERATE AC", faults: "remove@second-gac", outcome: payment.Declined, code: "00", reversed: true, reason: "reversed"},
 		{name: "card blocked", profile: "blocked-card", err: payment.ErrCard},
-		{name: "request lost", intercept: once(host.StageVerified), outcome: payment.Declined, reversed: true, reason: "reversed"},
-		{name: "answer lost", intercept: once(host.StageCommitted), outcome: payment.Declined, reversed: true, reason: "reversed"},
+		{name: "request lost", intercept: cuts(host.StageVerified, 1), outcome: payment.Approved, code: "00"},
+		{name: "answer lost", intercept: cuts(host.StageCommitted, 1), outcome: payment.Approved, code: "00"},
+		{name: "request and repeat lost", intercept: cuts(host.StageVerified, 2), outcome: payment.Declined, reversed: true, reason: "reversed"},
+		{name: "answer and answer to the repeat lost", intercept: cuts(host.StageCommitted, 2), outcome: payment.Declined, reversed: true, reason: "reversed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -167,14 +169,13 @@ func TestEndings(t *testing.T) {
 
 var errCut = errors.New("the link was cut")
 
-// once cuts the channel of the first sale at a stage.
-func once(stage host.Stage) func(host.Point) error {
-	done := false
+// cuts cuts the channel at a stage of a sale or a pre-authorisation, n times.
+func cuts(stage host.Stage, n int) func(host.Point) error {
 	return func(p host.Point) error {
-		if done || p.Stage != stage || p.MTI != "0200" && p.MTI != "0100" {
+		if n == 0 || p.Stage != stage || p.MTI[:3] != "020" && p.MTI[:3] != "010" {
 			return nil
 		}
-		done = true
+		n--
 		return errCut
 	}
 }
@@ -212,7 +213,7 @@ func TestOutcomeUnknown(t *testing.T) {
 	link := &switchable{under: w}
 	c.link = link
 	r := w.rig(c)
-	cut := once(host.StageCommitted)
+	cut := cuts(host.StageCommitted, 1)
 	w.intercept = func(p host.Point) error {
 		err := cut(p)
 		if err != nil {

@@ -65,7 +65,7 @@ func TestNoSecretLeaves(t *testing.T) {
 		{name: "declined with a wrong PIN"},
 		{name: "offline PIN", profile: "offline-pin"},
 		{name: "card removed", faults: "remove@first-gac"},
-		{name: "answer lost", intercept: once(host.StageCommitted)},
+		{name: "answer lost", intercept: cuts(host.StageCommitted, 2)},
 		{name: "malformed card", faults: "malformed@read-record:3"},
 		{name: "corrupt card", faults: "corrupt=9@read-record:2"},
 		{name: "short answer", faults: "short=4@read-record:4"},

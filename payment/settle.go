@@ -117,6 +117,9 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	}
 	u.tell(phase, "send the %s %s of reference %s", what, m.MTI, e.RRN)
 	resp, err := u.exchange(ctx, l, out, what+" "+m.MTI)
+	if lost(ctx, err) {
+		resp, err = u.inquire(ctx, l, m, err)
+	}
 	if err != nil {
 		return err
 	}

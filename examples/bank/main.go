@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cards := f.String("cards", "", "issuer's cards file; empty issues the software cards of these examples")
 	keys := f.String("keys", "", "keys file; empty takes the published demo keys, which protect nothing")
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
-	fault := f.String("fault", "", "lost-answer|lost-request: cut the channel of the first request, after or before it is booked")
+	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
 		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n\n")
 		f.PrintDefaults()
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -currency: %v\n", err)
 		return 2
 	}
-	if *fault != "" && *fault != bank.FaultLostAnswer && *fault != bank.FaultLostRequest {
+	if *fault != "" && *fault != bank.FaultLostAnswer && *fault != bank.FaultLostRequest && *fault != bank.FaultAnswerOnce {
 		fmt.Fprintf(stderr, "bank: -fault: no fault %q\n", *fault)
 		return 2
 	}

@@ -20,6 +20,7 @@ type fault struct {
 const (
 	faultLostAnswer   = bank.FaultLostAnswer
 	faultLostRequest  = bank.FaultLostRequest
+	faultAnswerOnce   = bank.FaultAnswerOnce
 	faultLinkStays    = "lost-answer-link-down"
 	faultLinkDown     = "link-down"
 	faultRemoveFirst  = "remove-first"
@@ -29,8 +30,9 @@ const (
 
 func faults() []fault {
 	return []fault{
-		{faultLostAnswer, "the bank books the sale, and its answer is lost; the link is back at once", true, ""},
-		{faultLostRequest, "the request is lost on its way to the bank; the link is back at once", true, ""},
+		{faultLostAnswer, "the bank books the sale, and its answer is lost, to the unit's second question too", true, ""},
+		{faultLostRequest, "the request is lost on its way to the bank, and so is its repeat", true, ""},
+		{faultAnswerOnce, "the bank books the sale, and its answer is lost once: the unit asks again", true, ""},
 		{faultLinkStays, "the bank books the sale, its answer is lost, and the link stays down", true, ""},
 		{faultLinkDown, "the bank can't be reached", false, ""},
 		{faultRemoveFirst, "the card is removed before the first GENERATE AC", false, "remove@first-gac"},

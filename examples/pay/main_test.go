@@ -44,6 +44,7 @@ func TestExitCodes(t *testing.T) {
 		{"-cancel pin", exitCancelled, "cancel"},
 		{"-fault lost-answer", exitDeclined, "REVERSED"},
 		{"-fault lost-request", exitDeclined, "REVERSED"},
+		{"-fault lost-answer-once", exitDone, "0201"},
 		{"-fault remove-first", exitError, "card removed"},
 		{"-fault remove-second", exitDeclined, "REVERSED"},
 		{"-fault link-down", exitError, "no connection"},

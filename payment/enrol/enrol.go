@@ -276,7 +276,7 @@ func Open(ctx context.Context, c Config) (*Terminal, error) {
 	}
 	t := &Terminal{id: id}
 	c.DeviceClass = id.DeviceClass
-	if t.client, err = c.client(noise.ClientConfig{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID}); err != nil {
+	if t.client, err = c.client(noise.ClientConfig{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true}); err != nil {
 		return nil, err
 	}
 	if t.pin, err = dukpt.OpenDevice(ctx, keyState{c.Storage, pinRecord}); err != nil {

@@ -129,8 +129,13 @@ func TestAdmission(t *testing.T) {
 	r := newRig(t)
 	u := r.enrol(1, 4)
 	ctx := t.Context()
-	if err := r.reg.Authorize(ctx, u.identity); err != nil {
-		t.Fatal(err)
+	// A resumption stands for the key of the channel that it resumes.
+	for _, purpose := range []channel.Purpose{channel.PurposePay, channel.PurposeResume} {
+		id := u.identity
+		id.Purpose = purpose
+		if err := r.reg.Authorize(ctx, id); err != nil {
+			t.Fatalf("%v: %v", purpose, err)
+		}
 	}
 	for _, c := range []struct {
 		name  string
@@ -143,7 +148,8 @@ func TestAdmission(t *testing.T) {
 		{"another attestation key", func(id *channel.Identity) { id.Claims.Device = "other" }},
 		{"less assurance", func(id *channel.Identity) { id.Claims.Assurance = channel.AssuranceUnknown }},
 		{"no purpose", func(id *channel.Identity) { id.Purpose = channel.PurposeNone }},
-		{"resumption", func(id *channel.Identity) { id.Purpose = channel.PurposeResume }},
+		{"resumption of another device", func(id *channel.Identity) { id.Purpose, id.Key = channel.PurposeResume, bytes.Repeat([]byte{9}, 32) }},
+		{"resumption of nothing", func(id *channel.Identity) { id.Purpose, id.Key = channel.PurposeResume, nil }},
 	} {
 		id := u.identity
 		c.alter(&id)

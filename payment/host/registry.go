@@ -189,7 +189,7 @@ func (r *Registry) usable(tx ledger.Tx, id string, device []byte) (ledger.Activa
 func (r *Registry) Authorize(ctx context.Context, peer channel.Identity) error {
 	return r.c.Ledger.View(ctx, func(tx ledger.Tx) error {
 		switch peer.Purpose {
-		case channel.PurposePay:
+		case channel.PurposePay, channel.PurposeResume:
 			_, err := r.terminal(tx, peer)
 			return err
 		case channel.PurposeEnrol:
@@ -203,7 +203,8 @@ func (r *Registry) Authorize(ctx context.Context, peer channel.Identity) error {
 // terminal returns the terminal that a peer is: the one with its key, if it also
 // calls itself so and gives the evidence that it enrolled with.
 func (r *Registry) terminal(tx ledger.Tx, peer channel.Identity) (ledger.Terminal, error) {
-	if peer.Purpose != channel.PurposePay || len(peer.Key) == 0 {
+	pays := peer.Purpose == channel.PurposePay || peer.Purpose == channel.PurposeResume
+	if !pays || len(peer.Key) == 0 {
 		return ledger.Terminal{}, fmt.Errorf("%w: not a channel for payments", errNotAdmitted)
 	}
 	t, err := tx.TerminalByKey(peer.Key)

@@ -139,7 +139,7 @@ func (h *handler) Handle(ctx context.Context, conn channel.Conn, e trade.Envelop
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.s.c.Limits.Handle)
 	defer cancel()
 	switch h.p.identity.Purpose {
-	case channel.PurposePay:
+	case channel.PurposePay, channel.PurposeResume:
 		switch e.Kind {
 		case trade.KindTradeRequest:
 			return h.s.trade(ctx, h.p, e)

@@ -22,6 +22,9 @@ var (
 	ErrProtocol = errors.New("comm: peer broke the dialogue")
 	// ErrClosed: the session is closed or dead.
 	ErrClosed = errors.New("comm: session is closed")
+	// ErrUnsent: the channel had come to its end before the request was out:
+	// a new session can take it as if nothing had been. The session is dead.
+	ErrUnsent = errors.New("comm: request not sent")
 )
 
 // Client opens sessions.
@@ -32,8 +35,23 @@ type Client struct {
 	Handshaker channel.Handshaker
 }
 
-// Open brings a channel up. Errors are the link's and the handshaker's.
+// Open brings a channel up. Where the handshaker says that another attempt takes
+// another way, as after a resumption that failed, there is one, over a new stream.
+// Errors are the link's and the handshaker's.
 func (c *Client) Open(ctx context.Context) (*Session, error) {
+	s, err := c.open(ctx)
+	var other interface{ Again() bool }
+	if err == nil || ctx.Err() != nil || !errors.As(err, &other) || !other.Again() {
+		return s, err
+	}
+	s, again := c.open(ctx)
+	if again != nil {
+		return nil, fmt.Errorf("%w; before that: %w", again, err)
+	}
+	return s, nil
+}
+
+func (c *Client) open(ctx context.Context) (*Session, error) {
 	rw, err := c.Link.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("comm: link: %w", err)
@@ -58,7 +76,8 @@ func (s *Session) Conn() channel.Conn { return s.conn }
 
 // Call sends a request and waits for its reply. A reply of trade.KindError is
 // returned as a *trade.Error, after which the session goes on. After any other
-// error the session is dead, and whether the request arrived is unknown.
+// error the session is dead, and, but for ErrUnsent and ErrClosed, whether the
+// request arrived is unknown.
 func (s *Session) Call(ctx context.Context, kind trade.Kind, body []byte) (trade.Envelope, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,6 +105,9 @@ func (s *Session) call(ctx context.Context, e trade.Envelope) (trade.Envelope, e
 	wire := e.Append(make([]byte, 0, 6+len(e.Body)))
 	defer clear(wire)
 	if err := s.conn.WriteMessage(ctx, wire); err != nil {
+		if errors.Is(err, channel.ErrExpired) {
+			err = fmt.Errorf("%w: %w", ErrUnsent, err)
+		}
 		return trade.Envelope{}, fmt.Errorf("comm: sending: %w", err)
 	}
 	b, err := s.conn.ReadMessage(ctx)

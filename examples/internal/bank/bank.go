@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the ledger's driver
@@ -98,6 +99,7 @@ func (b *Bank) open(ctx context.Context) error {
 		Verifier:    attest.SoftwareVerifier{},
 		Authorize:   b.registry.Authorize,
 		Activations: b.registry.ActivationKey,
+		Tickets:     noise.NewMemoryTickets(maxTickets, b.c.Now),
 		Now:         b.c.Now,
 	})
 	if err != nil {
@@ -122,32 +124,39 @@ func (b *Bank) cards() (*issuer.Cards, error) {
 	return issuer.ParseCards(r)
 }
 
+// maxTickets bounds the channels that can be resumed at a time.
+const maxTickets = 10_000
+
 // Faults of a bank.
 const (
 	FaultLostAnswer  = "lost-answer"
 	FaultLostRequest = "lost-request"
+	FaultAnswerOnce  = "lost-answer-once"
 )
 
 // errFault cuts a channel.
 var errFault = errors.New("bank: the fault that was asked for")
 
-// intercept cuts the channel of the first request, before or after it is booked.
+// intercept cuts the channel of the first request before or after it is booked,
+// and, but for FaultAnswerOnce, that of its repeat.
 func (b *Bank) intercept() func(host.Point) error {
-	var once sync.Once
-	stage := map[string]host.Stage{FaultLostAnswer: host.StageCommitted, FaultLostRequest: host.StageVerified}[b.c.Fault]
+	var cuts atomic.Int32
+	limit := int32(2)
+	if b.c.Fault == FaultAnswerOnce {
+		limit = 1
+	}
+	stage := map[string]host.Stage{FaultLostAnswer: host.StageCommitted, FaultLostRequest: host.StageVerified, FaultAnswerOnce: host.StageCommitted}[b.c.Fault]
 	if stage == 0 {
 		return nil
 	}
-	return func(p host.Point) (err error) {
-		if p.Stage == stage && p.MTI == "0200" {
-			once.Do(func() {
-				err = errFault
-				if b.c.OnFault != nil {
-					b.c.OnFault()
-				}
-			})
+	return func(p host.Point) error {
+		if p.Stage != stage || p.MTI != "0200" && p.MTI != "0201" || cuts.Add(1) > limit {
+			return nil
 		}
-		return err
+		if b.c.OnFault != nil {
+			b.c.OnFault()
+		}
+		return errFault
 	}
 }
 
