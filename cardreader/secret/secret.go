@@ -77,7 +77,23 @@ type Bytes struct {
 func NewBytes(b []byte) Bytes { return Bytes{x: newBox(b)} }
 
 // CopyBytes returns a secret with its own copy of b.
-func CopyBytes(b []byte) Bytes { return NewBytes(append([]byte(nil), b...)) }
+func CopyBytes(b []byte) Bytes {
+	m := new(small)
+	if len(b) > len(m.bytes) {
+		return NewBytes(append([]byte(nil), b...))
+	}
+	m.slice = m.bytes[:copy(m.bytes[:], b):len(b)]
+	m.box.b = &m.slice
+	return Bytes{x: &m.box}
+}
+
+// small keeps a key, and the two pointers in front of it, in one allocation. Only
+// the box is ever pointed to from outside.
+type small struct {
+	box   box
+	slice []byte
+	bytes [32]byte
+}
 
 // Reveal returns the bytes themselves, not a copy. They are valid until Wipe.
 func (s Bytes) Reveal() []byte { return s.x.bytes() }

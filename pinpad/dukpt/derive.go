@@ -7,148 +7,161 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
-
-	"github.com/payunit/payunit/cardreader/secret"
-	"github.com/payunit/payunit/pinpad/mac"
+	"math/bits"
 )
 
-// Key usages of AES DUKPT (ANSI X9.24-3, table 2).
-const (
-	usagePIN         = 0x1000
-	usageMACGenerate = 0x2000
-	usageMACVerify   = 0x2001
-	usageDerivation  = 0x8000
-	usageInitial     = 0x8001
-)
+// keyBuffer holds any key while it is derived. Whoever declares one clears it on
+// every way out.
+type keyBuffer [32]byte
 
-// deriveAES derives a key of an algorithm under key (X9.24-3, 6.3.1): AES in ECB
-// over the derivation data, as many blocks as the key needs. id is the initial
-// key id, eight bytes.
-func deriveAES(key []byte, usage uint16, alg Algorithm, id []byte, counter uint32) ([]byte, error) {
-	b, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("dukpt: %w", err)
-	}
-	n := alg.keyLen()
+// deriveAES derives a key under another (X9.24-3, 6.3.1): AES in ECB over the
+// derivation data, as many blocks as the key needs.
+func deriveAES(b cipher.Block, out *keyBuffer, u Usage, t KeyType, id *ident, counter uint32) {
 	var data [16]byte
 	data[0] = 0x01
-	binary.BigEndian.PutUint16(data[2:], usage)
-	binary.BigEndian.PutUint16(data[4:], alg.indicator())
-	binary.BigEndian.PutUint16(data[6:], uint16(8*n))
-	if usage == usageInitial {
-		copy(data[8:], id)
+	binary.BigEndian.PutUint16(data[2:], uint16(u))
+	binary.BigEndian.PutUint16(data[4:], t.indicator())
+	binary.BigEndian.PutUint16(data[6:], uint16(8*t.Len()))
+	if u == derivationInitial {
+		copy(data[8:], id[:8])
 	} else {
-		copy(data[8:12], id[4:])
+		copy(data[8:12], id[4:8])
 		binary.BigEndian.PutUint32(data[12:], counter)
 	}
-	out := make([]byte, (n+15)/16*16)
-	for i := 0; i < len(out); i += 16 {
+	for i := 0; i < t.Len(); i += 16 {
 		data[1] = byte(i/16 + 1)
-		b.Encrypt(out[i:], data[:])
+		b.Encrypt(out[i:i+16], data[:])
 	}
-	clear(out[n:])
-	return out[:n], nil
+	clear(out[t.Len():])
 }
 
 // variant XORs a byte string into both halves of a double-length key.
-func variant(key []byte, mask uint64) []byte {
+func variant(key []byte, mask uint64) {
 	var m [8]byte
 	binary.BigEndian.PutUint64(m[:], mask)
-	out := append([]byte(nil), key...)
-	subtle.XORBytes(out[:8], out[:8], m[:])
-	subtle.XORBytes(out[8:16], out[8:16], m[:])
-	return out
+	subtle.XORBytes(key[:8], key[:8], m[:])
+	subtle.XORBytes(key[8:16], key[8:16], m[:])
 }
 
-// Variant masks of TDES DUKPT (X9.24-1:2009, A.4.1).
-const (
-	maskPIN         = 0x00000000000000FF
-	maskMACRequest  = 0x000000000000FF00
-	maskMACResponse = 0x00000000FF000000
-	maskSecond      = 0xC0C0C0C000000000
-)
+// maskLeft is the variant under which left halves are made.
+const maskLeft = 0xC0C0C0C000000000
 
 // initialTDES derives the initial key from a base derivation key and the KSN
 // with its counter cleared (X9.24-1:2009, A.6).
-func initialTDES(bdk []byte, ksn []byte) ([]byte, error) {
-	out := make([]byte, 0, 16)
-	for _, mask := range []uint64{0, maskSecond} {
-		k := variant(bdk, mask)
-		b, err := mac.TDES(secret.NewBytes(k))
+func initialTDES(bdk []byte, out *keyBuffer, id *ident) error {
+	var k [16]byte
+	defer clear(k[:])
+	copy(k[:], bdk)
+	for i := range 2 {
+		b, err := tdes(k[:])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var half [8]byte
-		b.Encrypt(half[:], ksn[:8])
-		out = append(out, half[:]...)
-		clear(k)
+		b.Encrypt(out[8*i:8*i+8], id[:8])
+		variant(k[:], maskLeft)
 	}
-	return out, nil
+	return nil
 }
 
-// deriveTDES is the non-reversible key generation process (X9.24-1:2009, A.2) on
-// the rightmost eight bytes of the KSN.
-func deriveTDES(key []byte, register [8]byte) ([]byte, error) {
-	half := func(k []byte) ([]byte, error) {
+// tdes returns triple DES under 16 or 24 bytes.
+func tdes(key []byte) (cipher.Block, error) {
+	var full [24]byte
+	defer clear(full[:])
+	copy(full[copy(full[:], key):], key)
+	b, err := des.NewTripleDESCipher(full[:])
+	if err != nil {
+		return nil, fmt.Errorf("dukpt: %w", err)
+	}
+	return b, nil
+}
+
+// nextTDES replaces a key by the one of a counter with one bit more: the
+// non-reversible key generation process (X9.24-1:2009, A.2) on the rightmost
+// eight bytes of the KSN.
+func nextTDES(key *keyBuffer, register [8]byte) error {
+	var k [16]byte
+	defer clear(k[:])
+	copy(k[:], key[:16])
+	for i := 1; i >= 0; i-- {
 		b, err := des.NewCipher(k[:8])
 		if err != nil {
-			return nil, fmt.Errorf("dukpt: %w", err)
+			return fmt.Errorf("dukpt: %w", err)
 		}
-		out := make([]byte, 8)
-		subtle.XORBytes(out, register[:], k[8:])
-		b.Encrypt(out, out)
-		subtle.XORBytes(out, out, k[8:])
-		return out, nil
+		half := key[8*i : 8*i+8]
+		subtle.XORBytes(half, register[:], k[8:])
+		b.Encrypt(half, half)
+		subtle.XORBytes(half, half, k[8:])
+		variant(k[:], maskLeft)
 	}
-	right, err := half(key)
-	if err != nil {
-		return nil, err
-	}
-	k := variant(key, maskSecond)
-	defer clear(k)
-	left, err := half(k)
-	if err != nil {
-		return nil, err
-	}
-	return append(left, right...), nil
+	return nil
 }
 
-// next derives the key of a counter from the key of the same counter without
-// its lowest bit.
-func (a Algorithm) next(key, id []byte, counter uint32) ([]byte, error) {
-	if a != TDES {
-		return deriveAES(key, usageDerivation, a, id, counter)
-	}
-	return deriveTDES(key, [8]byte(a.ksn(id, counter)[2:]))
-}
-
-// ksn is the key serial number of a counter (X9.24-3, 6.2; X9.24-1, 6.1).
-func (a Algorithm) ksn(id []byte, counter uint32) []byte {
-	if a != TDES {
-		return binary.BigEndian.AppendUint32(append([]byte(nil), id...), counter)
-	}
-	k := append([]byte(nil), id...)
-	k[7] = k[7]&0xE0 | byte(counter>>16)
-	k[8], k[9] = byte(counter>>8), byte(counter)
-	return k
-}
-
-// split reads a key serial number.
-func (a Algorithm) split(ksn []byte) (id []byte, counter uint32, err error) {
-	if len(ksn) != a.ksnLen() {
-		return nil, 0, fmt.Errorf("%w: %d bytes, want %d", ErrKSN, len(ksn), a.ksnLen())
-	}
-	if a != TDES {
-		return append([]byte(nil), ksn[:8]...), binary.BigEndian.Uint32(ksn[8:]), nil
-	}
-	counter = uint32(ksn[7]&0x1F)<<16 | uint32(ksn[8])<<8 | uint32(ksn[9])
-	return a.ksn(ksn, 0), counter, nil
-}
-
-// cipherFor makes the cipher of a working key.
-func (a Algorithm) cipherFor(key []byte) (cipher.Block, error) {
+// next replaces the key of a counter without its lowest bit by the key of the
+// counter.
+func (a Algorithm) next(key *keyBuffer, id *ident, counter uint32) error {
 	if a == TDES {
-		return mac.TDES(secret.NewBytes(key))
+		var ksn [10]byte
+		a.appendKSN(ksn[:0], id, counter)
+		return nextTDES(key, [8]byte(ksn[2:]))
+	}
+	b, err := aes.NewCipher(key[:a.keyLen()])
+	if err != nil {
+		return fmt.Errorf("dukpt: %w", err)
+	}
+	deriveAES(b, key, derivation, a.KeyType(), id, counter)
+	return nil
+}
+
+// walk replaces an initial key by the key of a counter, bit by bit from the
+// highest.
+func (a Algorithm) walk(key *keyBuffer, id *ident, counter uint32) error {
+	sofar := uint32(0)
+	for rest := counter; rest != 0; {
+		bit := uint32(1) << (31 - bits.LeadingZeros32(rest))
+		rest &^= bit
+		sofar |= bit
+		if err := a.next(key, id, sofar); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// working replaces the key of a counter by a working key.
+func (a Algorithm) working(key *keyBuffer, u Usage, t KeyType, id *ident, counter uint32) error {
+	if err := a.checkWorking(u, t); err != nil {
+		return err
+	}
+	if a != TDES {
+		b, err := aes.NewCipher(key[:a.keyLen()])
+		if err != nil {
+			return fmt.Errorf("dukpt: %w", err)
+		}
+		deriveAES(b, key, u, t, id, counter)
+		return nil
+	}
+	variant(key[:16], u.mask())
+	if u != DataEncrypt && u != DataDecrypt && u != DataBoth {
+		return nil
+	}
+	// A data key is the variant enciphered under itself, so that it does not
+	// tell the PIN key (X9.24-1:2009, A.4.1).
+	b, err := tdes(key[:16])
+	if err != nil {
+		return err
+	}
+	b.Encrypt(key[:8], key[:8])
+	b.Encrypt(key[8:16], key[8:16])
+	return nil
+}
+
+// cipherOf makes the cipher of a working key.
+func cipherOf(t KeyType, key []byte) (cipher.Block, error) {
+	switch {
+	case t.isHMAC():
+		return nil, fmt.Errorf("%w: an HMAC key enciphers nothing", ErrKey)
+	case t.isTDES():
+		return tdes(key)
 	}
 	b, err := aes.NewCipher(key)
 	if err != nil {

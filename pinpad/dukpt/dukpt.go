@@ -8,8 +8,6 @@ package dukpt
 
 import (
 	"errors"
-	"fmt"
-	"math/bits"
 )
 
 // Errors that callers branch on.
@@ -20,8 +18,14 @@ var (
 	// ErrKSN: a key serial number is malformed, or its counter is one that no
 	// device uses.
 	ErrKSN = errors.New("dukpt: key serial number")
-	// ErrKey: a key or key id has the wrong length.
+	// ErrKey: a key or key id has the wrong length, or a working key is not
+	// one that the algorithm has.
 	ErrKey = errors.New("dukpt: key")
+	// ErrData: data to encipher is not whole blocks, or an initial vector is
+	// not one.
+	ErrData = errors.New("dukpt: data")
+	// ErrUpdate: an update of the initial key can't be taken.
+	ErrUpdate = errors.New("dukpt: update of the initial key")
 	// ErrState: a stored state is not of this format.
 	ErrState = errors.New("dukpt: stored state")
 	// ErrWiped: the transaction's keys are gone.
@@ -57,78 +61,27 @@ func (a Algorithm) String() string {
 func (a Algorithm) valid() bool { return a >= TDES && a <= AES256 }
 
 // keyLen is the length of keys in bytes.
-func (a Algorithm) keyLen() int {
+func (a Algorithm) keyLen() int { return a.KeyType().Len() }
+
+// KeyType returns the type of the keys of a device: its initial key, the keys
+// that it derives from that, and by default its working keys.
+func (a Algorithm) KeyType() KeyType {
 	switch a {
+	case AES128:
+		return KeyAES128
 	case AES192:
-		return 24
+		return KeyAES192
 	case AES256:
-		return 32
+		return KeyAES256
 	}
-	return 16
+	return KeyTDES2
 }
 
-// indicator is the algorithm indicator of the derivation data.
-func (a Algorithm) indicator() uint16 { return uint16(a) }
-
-// idLen is the length of an initial key id: for TDES the KSN with a zero counter.
-func (a Algorithm) idLen() int {
+// Format returns the ISO 9564-1 format of the algorithm's PIN blocks: 0 under
+// TDES, 4 under AES.
+func (a Algorithm) Format() uint8 {
 	if a == TDES {
-		return 10
+		return 0
 	}
-	return 8
-}
-
-func (a Algorithm) ksnLen() int {
-	if a == TDES {
-		return 10
-	}
-	return 12
-}
-
-// counterBits and maxOnes bound the counters in use: X9.24-1, 6.2 and X9.24-3,
-// 6.2.1.
-func (a Algorithm) counterBits() int {
-	if a == TDES {
-		return 21
-	}
-	return 32
-}
-
-func (a Algorithm) maxOnes() int {
-	if a == TDES {
-		return 10
-	}
-	return 16
-}
-
-// checkCounter refuses a counter that no device uses.
-func (a Algorithm) checkCounter(c uint32) error {
-	if c == 0 || bits.OnesCount32(c) > a.maxOnes() {
-		return fmt.Errorf("%w: counter is zero or has more than %d bits set", ErrKSN, a.maxOnes())
-	}
-	return nil
-}
-
-// after returns the counter that follows c, false at the end.
-func (a Algorithm) after(c uint32) (uint32, bool) {
-	limit := uint64(1)<<a.counterBits() - 1
-	n := uint64(c) + 1
-	for bits.OnesCount64(n) > a.maxOnes() {
-		// Counters with too many bits are left out in one step.
-		n += n & -n
-	}
-	return uint32(n), n <= limit
-}
-
-func (a Algorithm) checkID(id []byte) error {
-	if !a.valid() {
-		return fmt.Errorf("%w: unknown algorithm", ErrKey)
-	}
-	if len(id) != a.idLen() {
-		return fmt.Errorf("%w: initial key id of %d bytes, want %d", ErrKey, len(id), a.idLen())
-	}
-	if a == TDES && (id[7]&0x1F != 0 || id[8] != 0 || id[9] != 0) {
-		return fmt.Errorf("%w: the counter in the initial KSN is not zero", ErrKey)
-	}
-	return nil
+	return 4
 }
