@@ -257,7 +257,7 @@ func TestEveryStatementOfAPaymentFails(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"COMMIT", "INSERT INTO entries", "INSERT INTO postings", "INSERT OR REPLACE INTO authorisations"} {
+	for _, want := range []string{"COMMIT", "INSERT INTO entries", "INSERT INTO postings", "INSERT INTO authorisations"} {
 		found := false
 		for q := range reached {
 			found = found || strings.HasPrefix(q, want)

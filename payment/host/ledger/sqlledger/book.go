@@ -22,20 +22,13 @@ func (t *tx) Post(e ledger.Entry) (bool, error) {
 	case !errors.Is(err, ledger.ErrNotFound):
 		return false, err
 	}
-	var last int64
-	var hash []byte
-	err = t.row("entry", "SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1", nil, &last, &hash)
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+	if err := t.end(); err != nil {
 		return false, err
 	}
-	var previous [32]byte
-	if last > 0 && copy(previous[:], hash) != len(previous) {
-		return false, t.fail("booking", fmt.Errorf("%w: hash of entry %d", ledger.ErrInvalid, last))
-	}
-	number := last + 1
+	number := t.chain.last + 1
 	// What is stored has microseconds, and the chain is over what is stored.
 	e.Time = moment(micros(e.Time))
-	link := ledger.Chain(previous, uint64(number), &e)
+	link := ledger.Chain(t.chain.hash, uint64(number), &e)
 	err = t.exec("booking", "INSERT INTO entries (number, key, kind, authorisation, cause, time, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		number, e.Key, string(e.Kind), e.Authorisation.String(), e.Cause, micros(e.Time), link[:])
 	if err != nil {
@@ -46,7 +39,32 @@ func (t *tx) Post(e ledger.Entry) (bool, error) {
 			return false, err
 		}
 	}
+	*t.chain = chain{known: true, last: number, hash: link}
 	return true, nil
+}
+
+// end reads where the book ends, once in a transaction.
+func (t *tx) end() error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	if t.readOnly {
+		return fmt.Errorf("%w: booking in a view", ledger.ErrInvalid)
+	}
+	if t.chain.known {
+		return nil
+	}
+	c := chain{known: true}
+	var hash []byte
+	err := t.row("entry", "SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1", nil, &c.last, &hash)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	if c.last > 0 && copy(c.hash[:], hash) != len(c.hash) {
+		return t.fail("booking", fmt.Errorf("%w: hash of entry %d", ledger.ErrInvalid, c.last))
+	}
+	*t.chain = c
+	return nil
 }
 
 func (t *tx) posting(entry int64, line int, p ledger.Posting) error {
@@ -63,7 +81,7 @@ func (t *tx) posting(entry int64, line int, p ledger.Posting) error {
 	if err != nil {
 		return err
 	}
-	return t.exec("booking", "INSERT INTO balances (account, currency, minor) VALUES (?, ?, ?) ON CONFLICT (account, currency) DO UPDATE SET minor = excluded.minor",
+	return t.exec("booking", putBalance,
 		p.Account, code, balance+p.Amount.Minor)
 }
 

@@ -3,6 +3,8 @@ package sqlledger
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -22,6 +24,14 @@ func moment(us int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(us).UTC()
+}
+
+// whole is a truth value as a column has it.
+func whole(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // blob is a column that is never NULL.
@@ -49,6 +59,31 @@ func amount(minor int64, code string) (money.Amount, error) {
 	}
 	return money.New(minor, c), nil
 }
+
+// upsert is the statement that writes a row in place of the one of its key.
+func upsert(table, columns, key string) string {
+	names := strings.Split(columns, ", ")
+	keys := strings.Split(key, ", ")
+	var set []string
+	for _, n := range names {
+		if !slices.Contains(keys, n) {
+			set = append(set, n+" = excluded."+n)
+		}
+	}
+	return "INSERT INTO " + table + " (" + columns + ") VALUES (" + strings.TrimSuffix(strings.Repeat("?, ", len(names)), ", ") +
+		") ON CONFLICT (" + key + ") DO UPDATE SET " + strings.Join(set, ", ")
+}
+
+// The statements that write records. No "OR REPLACE": it would delete another
+// terminal of the same number.
+var (
+	putOrder      = upsert("orders", orderColumns, "id")
+	putTerminal   = upsert("terminals", terminalColumns, "id")
+	putActivation = upsert("activations", "id, merchant_id, merchant, expires, terminal", "id")
+	putAuth       = upsert("authorisations", authColumns, "terminal, stan, rrn")
+	putCard       = upsert("cards", "ref, atc_high, atc_bits, pin_tries, blocked", "ref")
+	putBalance    = upsert("balances", "account, currency, minor", "account, currency")
+)
 
 const orderColumns = "id, type, minor, currency, merchant, state, authorisation, created, original, refunded, cashback"
 
@@ -89,7 +124,7 @@ func (t *tx) PutOrder(o ledger.Order) error {
 	if o.Refunded < 0 || o.Refunded > o.Amount.Minor {
 		return fmt.Errorf("%w: order %s: more is given back than was paid", ledger.ErrInvalid, o.ID)
 	}
-	return t.exec("writing an order", "INSERT OR REPLACE INTO orders ("+orderColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return t.exec("writing an order", putOrder,
 		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created), o.Original, o.Refunded, o.Cashback)
 }
 
@@ -147,12 +182,7 @@ func (t *tx) PutTerminal(v ledger.Terminal) error {
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
-	// No "OR REPLACE": it would delete another terminal of the same number.
-	return t.exec("writing a terminal", "INSERT INTO terminals ("+terminalColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
-		"ON CONFLICT (id) DO UPDATE SET number = excluded.number, device_key = excluded.device_key, merchant_id = excluded.merchant_id, "+
-		"merchant = excluded.merchant, pin_format = excluded.pin_format, device = excluded.device, device_class = excluded.device_class, "+
-		"assurance = excluded.assurance, mac_high = excluded.mac_high, mac_bits = excluded.mac_bits, pin_high = excluded.pin_high, "+
-		"pin_bits = excluded.pin_bits, activation = excluded.activation, enrolled = excluded.enrolled",
+	return t.exec("writing a terminal", putTerminal,
 		v.ID, int64(v.Number), v.DeviceKey, v.MerchantID, v.Merchant, v.PINFormat, v.Device, v.DeviceClass, v.Assurance,
 		int64(v.MACKeys.High), int64(v.MACKeys.Bits), int64(v.PINKeys.High), int64(v.PINKeys.Bits), v.Activation, micros(v.Enrolled))
 }
@@ -175,7 +205,7 @@ func (t *tx) PutActivation(a ledger.Activation) error {
 	if a.ID == "" {
 		return fmt.Errorf("%w: activation without id", ledger.ErrInvalid)
 	}
-	return t.exec("writing an activation", "INSERT OR REPLACE INTO activations (id, merchant_id, merchant, expires, terminal) VALUES (?, ?, ?, ?, ?)",
+	return t.exec("writing an activation", putActivation,
 		a.ID, a.MerchantID, a.Merchant, micros(a.Expires), a.Terminal)
 }
 
@@ -184,7 +214,7 @@ func (t *tx) Next(sequence string) (uint64, error) {
 	if sequence == "" {
 		return 0, fmt.Errorf("%w: sequence without a name", ledger.ErrInvalid)
 	}
-	err := t.exec("counting", "INSERT INTO sequences (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", sequence)
+	err := t.exec("counting", "INSERT INTO sequences (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = sequences.value + 1", sequence)
 	if err != nil {
 		return 0, err
 	}
@@ -226,7 +256,7 @@ func (t *tx) PutAuthorisation(a ledger.Authorisation) error {
 	if err := a.Key.Check(); err != nil {
 		return err
 	}
-	return t.exec("writing an authorisation", "INSERT OR REPLACE INTO authorisations ("+authColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	return t.exec("writing an authorisation", putAuth,
 		a.Key.Terminal, a.Key.STAN, a.Key.RRN, micros(a.Transmitted), a.Order, a.Amount.Minor, a.Amount.Currency.Code(), a.Card, a.Account, string(a.State),
 		blob(a.Content), a.ResponseCode, a.AuthCode, blob(a.ICC), blob(a.Completion), micros(a.Created), micros(a.Changed))
 }
@@ -261,8 +291,8 @@ func (t *tx) PutCard(c ledger.Card) error {
 	if c.Ref == "" || c.PINTries < 0 {
 		return fmt.Errorf("%w: card without reference", ledger.ErrInvalid)
 	}
-	return t.exec("writing a card", "INSERT OR REPLACE INTO cards (ref, atc_high, atc_bits, pin_tries, blocked) VALUES (?, ?, ?, ?, ?)",
-		c.Ref, int64(c.ATC.High), int64(c.ATC.Bits), c.PINTries, c.Blocked)
+	return t.exec("writing a card", putCard,
+		c.Ref, int64(c.ATC.High), int64(c.ATC.Bits), c.PINTries, whole(c.Blocked))
 }
 
 // one reads one row with a scanner; ErrNotFound when there is none.

@@ -15,7 +15,7 @@ const application = 0x50415955
 // version is the version of the tables.
 const version = 2
 
-// schema is version 2. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 2 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -123,9 +123,9 @@ var upgrades = [...][]string{
 	},
 }
 
-// migrate makes the tables of an empty database, brings an older version up to
+// migrateSQLite makes the tables of an empty database, brings an older version up to
 // this one, and refuses what is neither.
-func migrate(ctx context.Context, conn *sql.Conn) (err error) {
+func migrateSQLite(ctx context.Context, conn *sql.Conn) (err error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("sqlledger: reading the version: %w", err)
 	}

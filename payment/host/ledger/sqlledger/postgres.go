@@ -1,0 +1,186 @@
+package sqlledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"github.com/payunit/payunit/payment/host/ledger"
+)
+
+// postgresSchema is version 2 for PostgreSQL: SQLite's tables with PostgreSQL's
+// types. Text is in the order of its bytes, whatever the database's locale is.
+// The table turn has the one row that every transaction that writes begins
+// with.
+var postgresSchema = [...]string{
+	`CREATE TABLE orders (
+		id TEXT COLLATE "C" PRIMARY KEY,
+		type TEXT NOT NULL,
+		minor BIGINT NOT NULL,
+		currency TEXT NOT NULL,
+		merchant TEXT NOT NULL,
+		state TEXT NOT NULL,
+		authorisation TEXT NOT NULL,
+		created BIGINT NOT NULL,
+		original TEXT NOT NULL DEFAULT '',
+		refunded BIGINT NOT NULL DEFAULT 0,
+		cashback BIGINT NOT NULL DEFAULT 0
+	)`,
+	`CREATE TABLE terminals (
+		id TEXT COLLATE "C" PRIMARY KEY,
+		number BIGINT NOT NULL UNIQUE,
+		device_key BYTEA NOT NULL UNIQUE,
+		merchant_id TEXT NOT NULL,
+		merchant TEXT NOT NULL,
+		pin_format BIGINT NOT NULL,
+		device TEXT NOT NULL,
+		device_class TEXT NOT NULL,
+		assurance BIGINT NOT NULL,
+		mac_high BIGINT NOT NULL,
+		mac_bits BIGINT NOT NULL,
+		pin_high BIGINT NOT NULL,
+		pin_bits BIGINT NOT NULL,
+		activation TEXT NOT NULL,
+		enrolled BIGINT NOT NULL
+	)`,
+	`CREATE TABLE activations (
+		id TEXT COLLATE "C" PRIMARY KEY,
+		merchant_id TEXT NOT NULL,
+		merchant TEXT NOT NULL,
+		expires BIGINT NOT NULL,
+		terminal TEXT NOT NULL
+	)`,
+	`CREATE TABLE authorisations (
+		terminal TEXT COLLATE "C" NOT NULL,
+		stan TEXT COLLATE "C" NOT NULL,
+		rrn TEXT COLLATE "C" NOT NULL,
+		transmitted BIGINT NOT NULL,
+		order_id TEXT NOT NULL,
+		minor BIGINT NOT NULL,
+		currency TEXT NOT NULL,
+		card TEXT NOT NULL,
+		account TEXT NOT NULL,
+		state TEXT NOT NULL,
+		content BYTEA NOT NULL,
+		response_code TEXT NOT NULL,
+		auth_code TEXT NOT NULL,
+		icc BYTEA NOT NULL,
+		completion BYTEA NOT NULL,
+		created BIGINT NOT NULL,
+		changed BIGINT NOT NULL,
+		PRIMARY KEY (terminal, stan, rrn)
+	)`,
+	`CREATE TABLE cards (
+		ref TEXT COLLATE "C" PRIMARY KEY,
+		atc_high BIGINT NOT NULL,
+		atc_bits BIGINT NOT NULL,
+		pin_tries BIGINT NOT NULL,
+		blocked BIGINT NOT NULL
+	)`,
+	`CREATE TABLE entries (
+		number BIGINT PRIMARY KEY,
+		key TEXT COLLATE "C" NOT NULL UNIQUE,
+		kind TEXT NOT NULL,
+		authorisation TEXT NOT NULL,
+		cause TEXT NOT NULL,
+		time BIGINT NOT NULL,
+		hash BYTEA NOT NULL
+	)`,
+	`CREATE TABLE postings (
+		entry BIGINT NOT NULL REFERENCES entries (number),
+		line BIGINT NOT NULL,
+		account TEXT NOT NULL,
+		currency TEXT NOT NULL,
+		minor BIGINT NOT NULL,
+		PRIMARY KEY (entry, line)
+	)`,
+	`CREATE TABLE balances (
+		account TEXT COLLATE "C" NOT NULL,
+		currency TEXT COLLATE "C" NOT NULL,
+		minor BIGINT NOT NULL,
+		PRIMARY KEY (account, currency)
+	)`,
+	`CREATE TABLE sequences (
+		name TEXT COLLATE "C" PRIMARY KEY,
+		value BIGINT NOT NULL
+	)`,
+	`CREATE TABLE turn (number BIGINT NOT NULL)`,
+	`INSERT INTO turn (number) VALUES (0)`,
+	`CREATE TABLE payunit_ledger (version BIGINT NOT NULL)`,
+	fmt.Sprintf(`INSERT INTO payunit_ledger (version) VALUES (%d)`, version),
+}
+
+// postgresUpgrades[n] turns version n+2 into the next: PostgreSQL came with
+// version 2.
+var postgresUpgrades = [...][]string{}
+
+// migratePostgres makes the tables of an empty schema, brings an older version
+// up to this one, and refuses what is neither. Of several servers that start at
+// once, one makes them.
+func migratePostgres(ctx context.Context, conn *sql.Conn) error {
+	var err error
+	for n := range maxAttempts {
+		if n > 0 {
+			pause(ctx, n)
+		}
+		if err = migratePostgresOnce(ctx, conn); err == nil {
+			return nil
+		}
+		if _, rerr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
+			return err
+		}
+		if !slices.Contains([]string{uniqueViolation, duplicateTable, serializationFailure, deadlockDetected}, sqlState(err)) {
+			return err
+		}
+	}
+	return err
+}
+
+func migratePostgresOnce(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "BEGIN ISOLATION LEVEL SERIALIZABLE"); err != nil {
+		return fmt.Errorf("sqlledger: reading the version: %w", err)
+	}
+	found, err := postgresVersion(ctx, conn)
+	if err != nil {
+		return err
+	}
+	var steps []string
+	switch {
+	case found == version:
+	case found == 0:
+		steps = postgresSchema[:]
+	case found < 2 || found > version:
+		return fmt.Errorf("%w: version %d, this program has %d", ledger.ErrVersion, found, version)
+	default:
+		for _, step := range postgresUpgrades[found-2:] {
+			steps = append(steps, step...)
+		}
+	}
+	for _, q := range append(steps[:len(steps):len(steps)], "COMMIT") {
+		if _, err := conn.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("sqlledger: from version %d to %d: %w", found, version, err)
+		}
+	}
+	return nil
+}
+
+// postgresVersion is the version of the tables, 0 of an empty schema.
+func postgresVersion(ctx context.Context, conn *sql.Conn) (int, error) {
+	var tables int
+	err := conn.QueryRowContext(ctx, "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()").Scan(&tables)
+	if err != nil {
+		return 0, fmt.Errorf("sqlledger: reading the version: %w", err)
+	}
+	if tables == 0 {
+		return 0, nil
+	}
+	var found int
+	switch err := conn.QueryRowContext(ctx, "SELECT version FROM payunit_ledger").Scan(&found); {
+	case sqlState(err) == undefinedTable:
+		return 0, fmt.Errorf("%w: the schema belongs to another program", ledger.ErrVersion)
+	case err != nil:
+		return 0, fmt.Errorf("sqlledger: reading the version: %w", err)
+	}
+	return found, nil
+}
