@@ -1,5 +1,5 @@
-// Command bank is a payment server with acquirer, issuer and a ledger in one
-// file. Units reach it through their apps' relays; the merchant places orders
+// Command bank is a payment server with acquirer, issuer and a ledger in a file or
+// a PostgreSQL database. Units reach it through their apps' relays; the merchant places orders
 // on the same port over HTTP. It stops on SIGINT and SIGTERM, and loses nothing
 // that it acknowledged, however it ends.
 package main
@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("bank", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	listen := f.String("listen", "127.0.0.1:7583", "HOST:PORT for units and merchants")
-	store := f.String("store", "bank.db", "the ledger's file; postgres:// comes with a later version")
+	store := f.String("store", "bank.db", "the ledger's SQLite file, or postgres://USER@HOST/DATABASE, which several banks may share")
 	cards := f.String("cards", "", "issuer's cards file; empty issues the software cards of these examples")
 	keys := f.String("keys", "", "keys file; empty takes the published demo keys, which protect nothing")
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
@@ -54,10 +54,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.NArg() > 0 {
 		fmt.Fprintf(stderr, "bank: unexpected argument %q\n", f.Arg(0))
 		return 2
-	}
-	if strings.HasPrefix(*store, "postgres://") {
-		fmt.Fprintln(stderr, "bank: this version keeps its ledger in a SQLite file: -store FILE")
-		return 1
 	}
 	c, err := money.ByCode(*currency)
 	if err != nil {
@@ -99,7 +95,7 @@ func serve(ctx context.Context, cfg bank.Config, listen, cards, keys string, std
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "bank: serving %s, ledger in %s\n", l.Addr(), cfg.Store)
+	fmt.Fprintf(stdout, "bank: serving %s, ledger in %s\n", l.Addr(), bank.StoreName(cfg.Store))
 	if keys == "" {
 		fmt.Fprintln(stdout, "bank: with the published demo keys: anybody can forge what they protect")
 	}

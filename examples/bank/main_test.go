@@ -161,15 +161,19 @@ func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds; run without -short")
 	}
+	killed(t, filepath.Join(t.TempDir(), "bank.db"), 24)
+}
+
+func killed(t *testing.T, store string, rounds int) {
 	bankPath, payPath, _ := build(t)
-	store, state := filepath.Join(t.TempDir(), "bank.db"), t.TempDir()
+	state := t.TempDir()
 	p := start(t, bankPath, store, "127.0.0.1:0")
 	args := []string{"-server", p.address, "-state", state, "-pin", "1234", "-reply-timeout", "300ms"}
 	if code, got := paid(t, t.Context(), payPath, args...); code != 0 {
 		t.Fatalf("before any kill: exit %d: %v", code, got)
 	}
 	ends := map[string]int{}
-	for n := range 24 {
+	for n := range rounds {
 		order := fmt.Sprint("order-", n)
 		// A payment takes some 20 ms from the program's start.
 		after := time.Duration(n/2+1) * 2 * time.Millisecond
@@ -267,7 +271,7 @@ func TestMinimal(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]int{
-		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "-store postgres://x/y": 1,
+		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
 		"-keys no-such-file": 1, "-cards no-such-file -store " + filepath.Join(t.TempDir(), "x.db"): 1,
 	} {
 		var out, errs bytes.Buffer

@@ -72,6 +72,10 @@ type rig struct {
 	now    time.Time
 }
 
+// postgres is PostgreSQL's driver where the tests are built with it, nil
+// elsewhere; the path of a rig on it is how the database is reached.
+var postgres driver.Driver
+
 // handshaker is none: most tests speak to the server's handler.
 type handshaker struct{ channel.Handshaker }
 
@@ -83,9 +87,13 @@ func openRig(t testing.TB, path string) *rig {
 	t.Helper()
 	r := &rig{t: t, path: path, faults: &sqltest.Faults{}, now: testNow}
 	var d driver.Driver = &sqlite.Driver{}
+	open := sqlledger.Open
+	if postgres != nil && strings.HasPrefix(path, "postgres:") {
+		d, open = postgres, sqlledger.OpenPostgres
+	}
 	r.db = sqltest.Open(d, path, r.faults)
 	var err error
-	if r.l, err = sqlledger.Open(context.Background(), r.db); err != nil {
+	if r.l, err = open(context.Background(), r.db); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.close)

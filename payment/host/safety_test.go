@@ -296,8 +296,9 @@ func TestCut(t *testing.T) {
 }
 
 // Repeats at once: one booking, one answer.
-func TestConcurrentRepeats(t *testing.T) {
-	r := newRig(t)
+func TestConcurrentRepeats(t *testing.T) { concurrentRepeats(t, newRig(t)) }
+
+func concurrentRepeats(t *testing.T, r *rig) {
 	u := r.enrol(1, 4)
 	r.order("o1", 1234)
 	m := u.sale("o1", 1234, testPIN)
@@ -335,7 +336,9 @@ func TestConcurrentRepeats(t *testing.T) {
 
 // A reversal races its request and the request's repeats, at two servers on one
 // ledger: in the end nothing is booked.
-func TestReversalRaces(t *testing.T) {
+func TestReversalRaces(t *testing.T) { reversalRaces(t, newRig) }
+
+func reversalRaces(t *testing.T, newRig func(testing.TB) *rig) {
 	for round := range 10 {
 		r := newRig(t)
 		u := r.enrol(1, 4)
@@ -368,8 +371,9 @@ func TestReversalRaces(t *testing.T) {
 }
 
 // Many terminals want one order, and one card's money: one gets it.
-func TestManyTerminalsOneOrder(t *testing.T) {
-	r := newRig(t)
+func TestManyTerminalsOneOrder(t *testing.T) { manyTerminalsOneOrder(t, newRig(t)) }
+
+func manyTerminalsOneOrder(t *testing.T, r *rig) {
 	r.order("o1", 1234)
 	const n = 6
 	var sealed [n][]byte

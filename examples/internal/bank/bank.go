@@ -13,11 +13,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	_ "modernc.org/sqlite" // the ledger's driver
+	_ "github.com/jackc/pgx/v5/stdlib" // the ledger's drivers
+	_ "modernc.org/sqlite"
 
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
@@ -33,7 +35,8 @@ import (
 
 // Config says what a bank is made of.
 type Config struct {
-	// Store is the ledger's file.
+	// Store is the ledger's SQLite file, or the postgres:// address of a
+	// PostgreSQL database that several banks may share.
 	Store string
 	// Cards is a Cards file; nil issues the software cards, each with Balance
 	// in Currency.
@@ -74,14 +77,8 @@ func New(ctx context.Context, c Config) (*Bank, error) {
 
 func (b *Bank) open(ctx context.Context) error {
 	var err error
-	if b.c.Store == "" {
-		return errors.New("bank: the ledger needs a file")
-	}
-	if b.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: b.c.Store}).EscapedPath()); err != nil {
-		return fmt.Errorf("bank: store: %w", err)
-	}
-	if b.ledger, err = sqlledger.Open(ctx, b.db); err != nil {
-		return fmt.Errorf("bank: store: %w", err)
+	if b.db, b.ledger, err = OpenStore(ctx, b.c.Store); err != nil {
+		return err
 	}
 	cards, err := b.cards()
 	if err != nil {
@@ -110,6 +107,37 @@ func (b *Bank) open(ctx context.Context) error {
 		ServerKey: b.c.Keys.Server.PublicKey().Bytes(), Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
 	})
 	return err
+}
+
+// OpenStore opens the ledger in a SQLite file, or in a PostgreSQL database by its
+// address. The caller closes the ledger, and then the database.
+func OpenStore(ctx context.Context, store string) (*sql.DB, *sqlledger.Ledger, error) {
+	driver, name, open := "sqlite", "file:"+(&url.URL{Path: store}).EscapedPath(), sqlledger.Open
+	switch {
+	case store == "":
+		return nil, nil, errors.New("bank: the ledger needs a file or a database")
+	case strings.HasPrefix(store, "postgres://"), strings.HasPrefix(store, "postgresql://"):
+		driver, name, open = "pgx", store, sqlledger.OpenPostgres
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		// Without the cause: it quotes the address, which may have a password.
+		return nil, nil, errors.New("bank: store: the address can't be read")
+	}
+	l, err := open(ctx, db)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("bank: store: %w", err), db.Close())
+	}
+	return db, l, nil
+}
+
+// StoreName is a store's name for people: of a database's address, no password.
+func StoreName(store string) string {
+	u, err := url.Parse(store)
+	if err != nil || u.User == nil {
+		return store
+	}
+	return u.Redacted()
 }
 
 func (b *Bank) cards() (*issuer.Cards, error) {

@@ -23,12 +23,8 @@ type job struct {
 	value    any
 }
 
-// bounds of a batch: what waits longer gains nothing, and an attempt more
-// hardly ever helps.
-const (
-	maxBatch    = 256
-	maxAttempts = 20
-)
+// maxBatch bounds a batch: what waits longer gains nothing.
+const maxBatch = 256
 
 // Update runs fn in a transaction; see ledger.Ledger.
 func (l *Ledger) Update(ctx context.Context, fn func(ledger.Tx) error) error {
@@ -102,15 +98,12 @@ func (l *Ledger) batch(ctx context.Context, s *session, jobs []*job) *session {
 		defer cancel()
 	}
 	var err error
-	for n := range maxAttempts {
-		if n > 0 {
-			pause(ctx, n)
-		}
+	for n := 0; ; n++ {
 		for _, j := range jobs {
 			j.err, j.panicked, j.value = nil, false, nil
 		}
 		var committing bool
-		if s, committing, err = l.attempt(ctx, s, jobs); err == nil || !l.d.again(err, committing) {
+		if s, committing, err = l.attempt(ctx, s, jobs); err == nil || !l.d.again(err, committing) || !pause(ctx, n, err) {
 			break
 		}
 	}
@@ -123,18 +116,20 @@ func (l *Ledger) batch(ctx context.Context, s *session, jobs []*job) *session {
 	return s
 }
 
-// pause waits a little longer each time; the first times it does not. What
-// failed for the sake of another's transaction succeeds at once, a database that
-// restarts needs a second.
-func pause(ctx context.Context, n int) {
-	if n < 3 {
-		return
+// pause waits before another attempt, and reports false when there is no time
+// left for one. What failed for the sake of another's transaction has waited for
+// it; a database that restarts needs a second.
+func pause(ctx context.Context, n int, err error) bool {
+	if state := sqlState(err); state == serializationFailure || state == deadlockDetected {
+		return ctx.Err() == nil
 	}
-	t := time.NewTimer(min(time.Duration(1<<min(n, 10))*time.Millisecond, time.Second))
+	t := time.NewTimer(min(time.Duration(1<<min(n, 10))*time.Millisecond, time.Second/2))
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -259,10 +254,12 @@ func (l *Ledger) View(ctx context.Context, fn func(ledger.Tx) error) error {
 		}
 		from <- s
 	}()
-	for n := range maxAttempts {
-		if n > 0 {
-			pause(ctx, n)
-		}
+	if l.d.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.d.patience)
+		defer cancel()
+	}
+	for n := 0; ; n++ {
 		err := l.read(ctx, &s, fn)
 		if err == nil {
 			clean = true
@@ -277,11 +274,10 @@ func (l *Ledger) View(ctx context.Context, fn func(ledger.Tx) error) error {
 			s.discard()
 			s = nil
 		}
-		if n == maxAttempts-1 || !l.d.again(own.err, false) {
+		if !l.d.again(own.err, false) || !pause(ctx, n, own.err) {
 			return own.err
 		}
 	}
-	return nil
 }
 
 // failure is an error of the database, where fn has its own.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/payunit/payunit/payment/host/ledger"
 )
 
 // dialect is what differs between databases.
@@ -20,7 +22,7 @@ type dialect struct {
 	patience time.Duration
 	// migrate makes the tables of an empty database, brings an older version
 	// up to this one, and refuses what is neither.
-	migrate func(ctx context.Context, conn *sql.Conn) error
+	migrate func(ctx context.Context, d *dialect, conn *sql.Conn) error
 	// bind turns question marks into the database's parameters.
 	bind func(query string) string
 	// again reports whether a transaction that failed before its commit, or
@@ -50,7 +52,7 @@ func postgresDialect() dialect {
 	return dialect{
 		begin:     "BEGIN ISOLATION LEVEL SERIALIZABLE",
 		beginRead: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		take:      "UPDATE turn SET number = number + 1",
+		take:      takeFair,
 		settings: []setting{
 			{set: "SET synchronous_commit = on", ask: "SHOW synchronous_commit", want: "on"},
 			{ask: "SHOW fsync", want: "on", absent: true},
@@ -61,6 +63,15 @@ func postgresDialect() dialect {
 		patience: 15 * time.Second, migrate: migratePostgres, bind: numbered, again: postgresAgain,
 	}
 }
+
+// Ways to wait for the transactions of other servers. The first is PostgreSQL's:
+// it queues, and the transaction sees what those before it did. With the second,
+// which any database has that knows rows, whoever has waited fails with a
+// serialisation error and begins again.
+const (
+	takeFair = "LOCK TABLE turn IN EXCLUSIVE MODE"
+	takeRow  = "UPDATE turn SET number = number + 1"
+)
 
 // numbered turns question marks into $1, $2. No query here has one in a string.
 func numbered(q string) string {
@@ -84,6 +95,8 @@ const (
 	deadlockDetected     = "40P01"
 	undefinedObject      = "42704"
 	undefinedTable       = "42P01"
+	syntaxError          = "42601"
+	notSupported         = "0A000"
 	uniqueViolation      = "23505"
 	duplicateTable       = "42P07"
 )
@@ -108,7 +121,7 @@ func postgresAgain(err error, committing bool) bool {
 		return true
 	case committing:
 		return false
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, ledger.ErrInvalid), errors.Is(err, ledger.ErrConflict):
 		return false
 	}
 	// Class 08 is the connection's, class 57P the server's going down.

@@ -11,8 +11,7 @@ import (
 
 // postgresSchema is version 2 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
-// The table turn has the one row that every transaction that writes begins
-// with.
+// Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
 	`CREATE TABLE orders (
 		id TEXT COLLATE "C" PRIMARY KEY,
@@ -117,24 +116,35 @@ var postgresUpgrades = [...][]string{}
 
 // migratePostgres makes the tables of an empty schema, brings an older version
 // up to this one, and refuses what is neither. Of several servers that start at
-// once, one makes them.
-func migratePostgres(ctx context.Context, conn *sql.Conn) error {
-	var err error
-	for n := range maxAttempts {
-		if n > 0 {
-			pause(ctx, n)
-		}
-		if err = migratePostgresOnce(ctx, conn); err == nil {
-			return nil
+// once, one makes them. Then it finds out how transactions can wait for each
+// other.
+func migratePostgres(ctx context.Context, d *dialect, conn *sql.Conn) error {
+	for n := 0; ; n++ {
+		err := migratePostgresOnce(ctx, conn)
+		if err == nil {
+			break
 		}
 		if _, rerr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
 			return err
 		}
-		if !slices.Contains([]string{uniqueViolation, duplicateTable, serializationFailure, deadlockDetected}, sqlState(err)) {
+		if !slices.Contains([]string{uniqueViolation, duplicateTable, serializationFailure, deadlockDetected}, sqlState(err)) || !pause(ctx, n, err) {
 			return err
 		}
 	}
-	return err
+	_, err := conn.ExecContext(ctx, d.begin)
+	if err == nil && d.take == takeFair {
+		_, err = conn.ExecContext(ctx, d.take)
+		if state := sqlState(err); state == syntaxError || state == notSupported {
+			d.take, err = takeRow, nil
+		}
+	}
+	if _, rerr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err == nil {
+		err = rerr
+	}
+	if err != nil {
+		return fmt.Errorf("sqlledger: trying how to wait for other servers: %w", err)
+	}
+	return nil
 }
 
 func migratePostgresOnce(ctx context.Context, conn *sql.Conn) error {

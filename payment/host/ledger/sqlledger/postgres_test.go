@@ -51,6 +51,28 @@ func (s schemaStore) Open(t *testing.T) ledger.Ledger {
 func TestPostgresContract(t *testing.T) {
 	c := pgtest.Start(t)
 	ledgertest.Run(t, func(*testing.T) ledgertest.Store { return schemaStore(c.Schema()) })
+	t.Run("without LOCK TABLE", func(t *testing.T) {
+		ledgertest.Run(t, func(*testing.T) ledgertest.Store { return rowStore{schemaStore(c.Schema())} })
+	})
+}
+
+// rowStore waits for others as with a database that knows rows alone.
+type rowStore struct{ schemaStore }
+
+func (s rowStore) Open(t *testing.T) ledger.Ledger {
+	t.Helper()
+	d := postgresDialect()
+	d.take = takeRow
+	l, err := open(t.Context(), s.db(t), d, readConns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
 }
 
 func TestPostgresVersion(t *testing.T) {

@@ -125,7 +125,7 @@ var upgrades = [...][]string{
 
 // migrateSQLite makes the tables of an empty database, brings an older version up to
 // this one, and refuses what is neither.
-func migrateSQLite(ctx context.Context, conn *sql.Conn) (err error) {
+func migrateSQLite(ctx context.Context, _ *dialect, conn *sql.Conn) (err error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("sqlledger: reading the version: %w", err)
 	}

@@ -10,11 +10,12 @@
 //
 // In SQLite the journal is a write-ahead log, each commit is synced
 // (synchronous=FULL), and the write lock serialises processes. In PostgreSQL
-// transactions are serialisable and begin by taking the same row, so that those
+// transactions are serialisable and begin by taking the same lock, so that those
 // of several servers queue up instead of failing against each other; what fails
 // all the same with a serialisation error, or finds its connection gone before
-// the commit, is run again. Nothing else of PostgreSQL's is used: a distributed
-// database that speaks its protocol and serialises will do.
+// the commit, is run again. Where the
+// database does not know that lock, they begin by writing the same row: a
+// distributed database that speaks PostgreSQL's protocol and serialises will do.
 package sqlledger
 
 import (
@@ -74,7 +75,7 @@ func open(ctx context.Context, db *sql.DB, d dialect, readers int) (*Ledger, err
 	if err != nil {
 		return nil, err
 	}
-	if err := d.migrate(ctx, s.conn); err != nil {
+	if err := d.migrate(ctx, &l.d, s.conn); err != nil {
 		s.discard()
 		return nil, err
 	}

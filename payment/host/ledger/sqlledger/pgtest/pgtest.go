@@ -128,12 +128,11 @@ func (c *Cluster) SQL(statement string) {
 	c.run("psql", "-h", c.dir, "-U", "payunit", "-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement)
 }
 
-// Schema makes an empty schema and returns how a driver reaches it, as keywords
-// and values.
+// Schema makes an empty schema and returns its address, as libpq spells it.
 func (c *Cluster) Schema() string {
 	c.t.Helper()
 	c.schemas++
 	name := fmt.Sprintf("s%d", c.schemas)
 	c.SQL("CREATE SCHEMA " + name)
-	return fmt.Sprintf("host=%s user=payunit dbname=postgres search_path=%s", c.dir, name)
+	return fmt.Sprintf("postgres://payunit@/postgres?host=%s&search_path=%s", c.dir, name)
 }

@@ -35,6 +35,8 @@ type Faults struct {
 	once  bool
 	mode  Mode
 	last  string
+	// on is the statement that is to fail, whatever its number.
+	on string
 }
 
 // Arm lets the n-th statement from now, and all after it, fail; 1 is the next
@@ -44,10 +46,18 @@ func (f *Faults) Arm(n int, m Mode) { f.arm(n, m, false) }
 // ArmOnce lets only the n-th statement from now fail.
 func (f *Faults) ArmOnce(n int, m Mode) { f.arm(n, m, true) }
 
+// ArmOn lets the next statement of that text fail, once.
+func (f *Faults) ArmOn(query string, m Mode) {
+	f.arm(0, m, true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.on = query
+}
+
 func (f *Faults) arm(n int, m Mode, once bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.count, f.at, f.mode, f.once, f.last = 0, n, m, once, ""
+	f.count, f.at, f.mode, f.once, f.last, f.on = 0, n, m, once, "", ""
 }
 
 // Count returns the number of statements since Arm.
@@ -70,6 +80,9 @@ func (f *Faults) hit(query string) (before, after bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.count++
+	if f.on != "" && f.on == query {
+		f.on, f.at = "", f.count
+	}
 	if f.at == 0 || f.count < f.at || f.once && f.count > f.at {
 		return false, false
 	}

@@ -1,0 +1,161 @@
+package sqlledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"modernc.org/sqlite"
+
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/host/ledger/ledgertest"
+	"github.com/payunit/payunit/payment/host/ledger/sqlledger/sqltest"
+)
+
+// together has n updates wait while another one runs, so that they are carried
+// out as one batch, and returns what each caller got: an error, or a panic as
+// one.
+func together(t *testing.T, l *Ledger, n int, fn func(i int) func(ledger.Tx) error) []error {
+	t.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	err := l.Update(t.Context(), func(ledger.Tx) error {
+		for i := range n {
+			wg.Go(func() {
+				defer func() {
+					if v := recover(); v != nil {
+						errs[i] = fmt.Errorf("panic: %v", v)
+					}
+				}()
+				errs[i] = l.Update(context.Background(), fn(i))
+			})
+		}
+		for waiting := 0; waiting < n; runtime.Gosched() {
+			l.mu.Lock()
+			waiting = len(l.queue)
+			l.mu.Unlock()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	return errs
+}
+
+// Of a batch, those that fail leave nothing, and the others are there.
+func TestBatch(t *testing.T) {
+	l := newStore(t).(store).Open(t).(*Ledger)
+	stop := errors.New("stop")
+	errs := together(t, l, 12, func(i int) func(ledger.Tx) error {
+		return func(tx ledger.Tx) error {
+			if err := deposit(t, fmt.Sprint(i))(tx); err != nil {
+				return err
+			}
+			switch i % 4 {
+			case 1:
+				return stop
+			case 2:
+				panic(i)
+			case 3:
+				// A statement that fails, and whose error is not passed on.
+				_ = tx.PutTerminal(ledger.Terminal{ID: "T1", Number: 1, DeviceKey: []byte{1}})
+				_ = tx.PutTerminal(ledger.Terminal{ID: "T2", Number: 1, DeviceKey: []byte{2}})
+			}
+			return nil
+		}
+	})
+	for i, err := range errs {
+		good := false
+		switch i % 4 {
+		case 0:
+			good = err == nil
+		case 1:
+			good = errors.Is(err, stop)
+		case 2:
+			good = err != nil && err.Error() == fmt.Sprint("panic: ", i)
+		case 3:
+			good = err != nil && !errors.Is(err, stop)
+		}
+		if !good {
+			t.Errorf("update %d: got %v", i, err)
+		}
+	}
+	if got := deposited(t, l); got != 3 {
+		t.Errorf("%d deposits, want 3", got)
+	}
+	if r := ledgertest.Clean(t, l); r.Entries != 3 {
+		t.Errorf("%d entries, want 3", r.Entries)
+	}
+}
+
+// The commit of a batch fails: every caller is told, and nothing is there.
+func TestBatchCommitFails(t *testing.T) {
+	for _, mode := range []sqltest.Mode{sqltest.Before, sqltest.After} {
+		s := newStore(t).(store)
+		var f sqltest.Faults
+		db := sqltest.Open(&sqlite.Driver{}, string(s), &f)
+		l, err := Open(t.Context(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const n = 5
+		errs := together(t, l, n, func(i int) func(ledger.Tx) error {
+			return func(tx ledger.Tx) error {
+				f.ArmOn("COMMIT", mode)
+				return deposit(t, fmt.Sprint(i))(tx)
+			}
+		})
+		if f.Failed() != "COMMIT" {
+			t.Fatalf("mode %d: the fault hit %q", mode, f.Failed())
+		}
+		for i, err := range errs {
+			if !errors.Is(err, sqltest.ErrFault) {
+				t.Errorf("mode %d, update %d: got %v, want the fault", mode, i, err)
+			}
+		}
+		want := int64(0)
+		if mode == sqltest.After {
+			want = n
+		}
+		if got := deposited(t, l); got != want {
+			t.Errorf("mode %d: %d deposits, want %d", mode, got, want)
+		}
+		ledgertest.Clean(t, l)
+		_ = l.Close()
+		_ = db.Close()
+	}
+}
+
+// An update whose caller went away while it waited is not carried out.
+func TestBatchWithout(t *testing.T) {
+	l := newStore(t).(store).Open(t).(*Ledger)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	err := l.Update(t.Context(), func(ledger.Tx) error {
+		go func() { gone <- l.Update(ctx, deposit(t, "gone")) }()
+		for waiting := 0; waiting < 1; runtime.Gosched() {
+			l.mu.Lock()
+			waiting = len(l.queue)
+			l.mu.Unlock()
+		}
+		cancel()
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Update(t.Context(), deposit(t, "stays")); err != nil {
+		t.Fatal(err)
+	}
+	if got := deposited(t, l); got != 1 {
+		t.Errorf("%d deposits, want 1", got)
+	}
+}
