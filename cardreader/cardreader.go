@@ -19,6 +19,9 @@ var (
 	ErrCardRemoved = errors.New("cardreader: card removed")
 	// ErrCardMute: a card is present and does not answer.
 	ErrCardMute = errors.New("cardreader: card does not answer")
+	// ErrCollision: more than one card is in a contactless reader's field
+	// (EMV Contactless Book D, 9.3). The cards have to be taken apart.
+	ErrCollision = errors.New("cardreader: more than one card in the field")
 	// ErrProtocol: the reader or the card broke its transmission protocol, or
 	// the command can't be sent under it.
 	ErrProtocol = errors.New("cardreader: transmission protocol")
@@ -36,7 +39,8 @@ type Reader interface {
 	Name() string
 	// Connect waits for a card, powers it and returns it. It returns within
 	// 100 ms of the end of ctx with an error that wraps ctx.Err(). Errors:
-	// ErrNoReader, ErrCardMute, ErrProtocol, ErrBusy.
+	// ErrNoReader, ErrCardMute, ErrProtocol, ErrBusy, and of contactless
+	// readers that can tell, ErrCollision.
 	Connect(ctx context.Context) (Card, error)
 }
 

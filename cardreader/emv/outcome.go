@@ -14,7 +14,7 @@ import (
 // OnlineRequest is what an authorisation request says about the card. PAN and
 // Track2 are wiped with the session.
 type OnlineRequest struct {
-	s *Session
+	s interface{ Field55(...tlv.Tag) []byte }
 
 	PAN secret.PAN
 	// PSN is the PAN sequence number, two digits, empty for none.
@@ -43,7 +43,18 @@ func (r OnlineRequest) Field55(list ...tlv.Tag) []byte {
 func (r OnlineRequest) Completion55() []byte { return r.Field55(CompletionTags()...) }
 
 // CVMethod is the cardholder verification that counts in the end.
-type CVMethod struct{ results tags.CVMResultsValue }
+type CVMethod struct {
+	results tags.CVMResultsValue
+	// device: the consumer's device verified its holder.
+	device bool
+}
+
+// DeviceCVM is the method of a contactless device that verified its holder
+// itself (EMV Contactless Book A, 5.9).
+func DeviceCVM() CVMethod { return CVMethod{device: true} }
+
+// Device reports whether the consumer's device verified its holder.
+func (m CVMethod) Device() bool { return m.device }
 
 // Code returns the method's code; tags.CVMNotAvailable when none was carried
 // out.
@@ -59,6 +70,9 @@ func (m CVMethod) Failed() bool { return m.results[2] == tags.CVMResultFailed }
 
 // String returns the method in words.
 func (m CVMethod) String() string {
+	if m.device {
+		return "verified by the cardholder's device"
+	}
 	s := m.Code().String()
 	if m.Failed() {
 		s += ": failed"
@@ -74,7 +88,10 @@ func (m CVMethod) Signature() bool {
 
 // Statement is the line for a receipt, empty when there is nothing to state.
 func (m CVMethod) Statement() string {
-	if m.Failed() {
+	switch {
+	case m.device:
+		return "VERIFIED BY DEVICE"
+	case m.Failed():
 		return "NOT VERIFIED"
 	}
 	switch m.Code() {
@@ -114,7 +131,7 @@ func CompletionTags() []tlv.Tag {
 // Authorize returns what to ask the issuer. It makes sense after a Decision of
 // Online, and before Close.
 func (s *Session) Authorize() OnlineRequest {
-	r := OnlineRequest{s: s, PAN: s.pan, PSN: s.psn(), Track2: s.track2, CVM: CVMethod{s.cvm}}
+	r := OnlineRequest{s: s, PAN: s.pan, PSN: s.psn(), Track2: s.track2, CVM: CVMethod{results: s.cvm}}
 	if d := s.get(tags.ExpirationDate); len(d) == 3 {
 		r.Expiry = fmt.Sprintf("%X", d[:2])
 	}
@@ -181,7 +198,7 @@ func (s *Session) Outcome() Outcome {
 		TVR:            s.tvr,
 		TSI:            s.tsi,
 		CVMResults:     s.cvm,
-		CVM:            CVMethod{s.cvm},
+		CVM:            CVMethod{results: s.cvm},
 		ODA:            s.oda,
 		AID:            bytes.Clone(s.cand.AID),
 		Label:          s.cand.Label,
