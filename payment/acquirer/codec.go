@@ -13,16 +13,17 @@ import (
 type element struct {
 	field.Binary // the value: digits or characters in ASCII, or bytes
 	def          *Element
-	t            *Table
+	w            *workspace
 	rest         int // bytes of the message from the element on
 	size         int // bytes of the element in the message
 	reason       string
+	decoded      bool // the value came out of a message
 }
 
 // NewInstance makes an empty element of the same definition; the library calls
 // it for each element of a message.
 func (e *element) NewInstance() field.Field {
-	n := &element{def: e.def, t: e.t}
+	n := e.w.element(e)
 	n.SetSpec(e.Spec())
 	return n
 }
@@ -41,7 +42,7 @@ func (e *element) Pack() ([]byte, error) {
 	if e.reason = e.def.valid(v); e.reason != "" {
 		return nil, e
 	}
-	e.size = e.t.size(e.def, len(v))
+	e.size = e.w.t.size(e.def, len(v))
 	return zeros(e.size), nil
 }
 
@@ -59,13 +60,13 @@ var blank [1024]byte
 // Unpack reads the element from the front of b.
 func (e *element) Unpack(b []byte) (int, error) {
 	e.rest = len(b)
-	v, n, reason := e.t.decode(e.def, b)
+	v, n, reason := e.w.t.decode(e.def, b)
 	if reason != "" {
 		e.reason = reason
 		return 0, e
 	}
 	e.SetValue(v)
-	e.size = n
+	e.size, e.decoded = n, true
 	return n, nil
 }
 
@@ -75,8 +76,8 @@ func (e *element) Error() string { return e.reason }
 
 // owned reports whether the value of an unpacked element is a buffer of its own.
 func (e *element) owned() bool {
-	enc := e.t.encoding(e.def)
-	return enc == BCD || enc == Hex || e.def.Class == Z && e.t.TrackSeparator == 'D'
+	enc := e.w.t.encoding(e.def)
+	return enc == BCD || enc == Hex || e.def.Class == Z && e.w.t.TrackSeparator == 'D'
 }
 
 // size is the number of bytes that n digits, characters or bytes take.

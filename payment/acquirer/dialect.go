@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/moov-io/iso8583"
 	"github.com/moov-io/iso8583/field"
-	"github.com/moov-io/iso8583/prefix"
 )
 
 // Dialect packs and unpacks messages by a table. It does not change: any number
 // of goroutines may use it at once.
 type Dialect struct {
 	t        Table
-	spec     *iso8583.MessageSpec
+	spaces   *sync.Pool // of *workspace
 	elements [129]*Element
 	members  [memberCount]*Element
 	rules    []Rule
@@ -36,31 +36,16 @@ func NewDialect(t Table) (*Dialect, error) {
 	if d.rules == nil {
 		d.rules = DefaultRules()
 	}
-	bits := &field.Spec{Length: 8, Description: "bitmap", Enc: bitmapCoder(t.Bitmap), Pref: prefix.Binary.Fixed}
-	if t.BothBitmaps {
-		bits.Length, bits.DisableAutoExpand = 16, true
-	}
-	mti := &Element{Number: 0, Name: "message type", Class: N, Length: 4}
-	d.elements[0] = mti
-	d.spec = &iso8583.MessageSpec{Name: t.Name, Fields: map[int]field.Field{
-		0: d.field(mti),
-		1: field.NewBitmap(bits),
-	}}
+	d.spaces = &sync.Pool{}
+	d.elements[0] = &Element{Number: 0, Name: "message type", Class: N, Length: 4}
 	for i := range t.Elements {
 		e := &d.t.Elements[i]
 		d.elements[e.Number] = e
 		if e.Member != NoMember {
 			d.members[e.Member] = e
 		}
-		d.spec.Fields[e.Number] = d.field(e)
 	}
 	return d, nil
-}
-
-func (d *Dialect) field(e *Element) *element {
-	f := &element{def: e, t: &d.t}
-	f.SetSpec(&field.Spec{Length: e.Length, Description: e.Name})
-	return f
 }
 
 // Name returns the table's name.
@@ -192,7 +177,9 @@ func (d *Dialect) pack(m *Message, seal bool) ([]byte, *Element, error) {
 		}
 		values = append(values, value{last, make([]byte, 8)})
 	}
-	msg := iso8583.NewMessage(d.spec)
+	w := d.space()
+	defer w.release()
+	msg := iso8583.NewMessage(w.spec)
 	mti := []byte(m.MTI)
 	mti[0] = '0' + d.t.Version
 	if err := msg.BinaryField(0, mti); err != nil {
@@ -294,8 +281,9 @@ func (d *Dialect) Unpack(b []byte) (*Message, error) {
 
 // unpack returns the number of bytes before the last field too.
 func (d *Dialect) unpack(b []byte) (*Message, int, error) {
-	els, err := d.split(b)
-	defer wipe(els)
+	space := d.space()
+	defer space.release()
+	els, err := space.split(b)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -370,61 +358,6 @@ func received(err error, b []byte, els []*element) error {
 		}
 	}
 	return f
-}
-
-// wipe zeroes the values that were decoded into buffers of their own. Others
-// point into the caller's bytes.
-func wipe(els []*element) {
-	for _, e := range els {
-		if e.owned() {
-			clear(e.Value())
-		}
-	}
-}
-
-// split takes a message apart: the message type and the elements in order. With
-// an error it returns what came before.
-func (d *Dialect) split(b []byte) ([]*element, error) {
-	msg := iso8583.NewMessage(d.spec)
-	uerr := msg.Unpack(b)
-	var els []*element
-	end := 0
-	if e, ok := msg.GetField(0).(*element); ok && e.size > 0 {
-		els, end = append(els, e), e.size
-	}
-	bits := msg.Bitmap()
-	var bad *element
-	if uerr != nil {
-		errors.As(uerr, &bad)
-	}
-	if end > 0 && (bad == nil || bad.def.Number > 0) {
-		var berr bitmapError
-		if errors.As(uerr, &berr) {
-			return els, d.fail(1, end, berr.Error(), ErrMalformed)
-		}
-		if reason := d.bitmap(bits); reason != "" {
-			return els, d.fail(1, end, reason, ErrMalformed)
-		}
-		end += d.bitmapSize(bits.Len())
-	}
-	for n := 2; n <= min(bits.Len(), 128); n++ {
-		if !bits.IsSet(n) {
-			continue
-		}
-		if e, ok := msg.GetField(n).(*element); ok && e != bad {
-			els = append(els, e)
-			end = len(b) - e.rest + e.size
-		}
-	}
-	switch {
-	case bad != nil:
-		return els, d.fail(bad.def.Number, len(b)-bad.rest, bad.reason, ErrMalformed)
-	case uerr != nil:
-		return els, d.unknown(uerr, end)
-	case end != len(b):
-		return els, d.fail(-1, end, fmt.Sprintf("%d bytes after the last field", len(b)-end), ErrMalformed)
-	}
-	return els, nil
 }
 
 // unknown is the error for an element that the table does not have. The

@@ -48,8 +48,9 @@ type Explanation struct {
 // *FieldError that wraps ErrMalformed, the explanation holds what came before.
 func (d *Dialect) Explain(b []byte) (Explanation, error) {
 	x := Explanation{Dialect: d.Name(), Fields: []ExplainedField{}}
-	els, err := d.split(b)
-	defer wipe(els)
+	w := d.space()
+	defer w.release()
+	els, err := w.split(b)
 	for i, e := range els {
 		if i == 0 {
 			x.MTI = string(e.Value())

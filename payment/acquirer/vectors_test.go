@@ -91,7 +91,9 @@ func TestVectorMessages(t *testing.T) {
 			if x.Length > 0 {
 				body = body[2:]
 			}
-			els, _ := d.split(body)
+			space := d.space()
+			defer space.release()
+			els, _ := space.split(body)
 			for _, e := range els[1:] {
 				value := string(e.Value())
 				if e.def.Class == B && !(e.def.Number == 55 && !looksTLV(e.Value())) {
