@@ -10,14 +10,18 @@ import (
 	"math/bits"
 )
 
-// keyBuffer holds any key while it is derived. Whoever declares one clears it on
-// every way out.
-type keyBuffer [32]byte
+// keyBuffer holds any key while it is derived, and behind it the derivation data,
+// so that a walk over all counter bits has one buffer. Whoever declares one clears
+// it on every way out.
+type keyBuffer [keyMax + 16]byte
+
+const keyMax = 32
 
 // deriveAES derives a key under another (X9.24-3, 6.3.1): AES in ECB over the
 // derivation data, as many blocks as the key needs.
 func deriveAES(b cipher.Block, out *keyBuffer, u Usage, t KeyType, id *ident, counter uint32) {
-	var data [16]byte
+	data := out[keyMax:]
+	clear(data)
 	data[0] = 0x01
 	binary.BigEndian.PutUint16(data[2:], uint16(u))
 	binary.BigEndian.PutUint16(data[4:], t.indicator())
@@ -30,9 +34,9 @@ func deriveAES(b cipher.Block, out *keyBuffer, u Usage, t KeyType, id *ident, co
 	}
 	for i := 0; i < t.Len(); i += 16 {
 		data[1] = byte(i/16 + 1)
-		b.Encrypt(out[i:i+16], data[:])
+		b.Encrypt(out[i:i+16], data)
 	}
-	clear(out[t.Len():])
+	clear(out[t.Len():keyMax])
 }
 
 // variant XORs a byte string into both halves of a double-length key.

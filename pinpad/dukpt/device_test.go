@@ -505,3 +505,18 @@ func FuzzKSN(f *testing.F) {
 		}
 	})
 }
+
+// TestHostAllocations keeps the derivation lean: a cipher a bit of the counter,
+// the keys, and a buffer.
+func TestHostAllocations(t *testing.T) {
+	d, h := device(t, AES128, &memory{})
+	ksn := AES128.appendKSN(nil, &d.s.id, 0xFFFF0000)
+	n := testing.AllocsPerRun(20, func() {
+		if _, err := h.Transaction(ksn); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n >= 20 {
+		t.Errorf("%v allocations for the dearest counter", n)
+	}
+}

@@ -93,15 +93,17 @@ func transaction(alg Algorithm, ksn []byte, initial func(*keyBuffer, *ident) err
 	if err := alg.checkCounter(counter); err != nil {
 		return nil, err
 	}
+	t := &HostTransaction{keys{alg: alg, id: id, counter: counter}}
 	var k keyBuffer
 	defer clear(k[:])
-	if err := initial(&k, &id); err != nil {
+	if err := initial(&k, &t.id); err != nil {
 		return nil, err
 	}
-	if err := alg.walk(&k, &id, counter); err != nil {
+	if err := alg.walk(&k, &t.id, counter); err != nil {
 		return nil, err
 	}
-	return &HostTransaction{keys{alg: alg, id: id, counter: counter, key: secret.CopyBytes(k[:alg.keyLen()])}}, nil
+	t.key = secret.CopyBytes(k[:alg.keyLen()])
+	return t, nil
 }
 
 // Wipe ends the host's use. Nothing may use it at the same time.
