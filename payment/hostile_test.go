@@ -1,80 +1,111 @@
 package payment_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"sync/atomic"
+	"io"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/payunit/payunit/channel/relay/hostile"
 	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/enrol"
+	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/vault"
 )
 
-// patience is how long a unit waits for an answer that the app holds back.
+// patience is how long a unit waits for an answer that the app holds back. It is
+// virtual time.
 const patience = 10 * time.Second
 
-// TestHostileApp lets the app do something to each frame of a payment in turn.
-// Whatever it does, the payment is right or there is none.
-func TestHostileApp(t *testing.T) {
-	flip := func(at func(n int) int) func(hostile.Frame) hostile.Verdict {
-		return func(f hostile.Frame) hostile.Verdict {
-			f.Bytes[at(len(f.Bytes))] ^= 0x10
-			return hostile.Pass(f)
+// calm is what the app sees of a payment that it lets through.
+func calm(t *testing.T) (seen []hostile.Frame) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		link := hostile.New(w, hostile.Pass)
+		c := plain()
+		c.link = link
+		r := w.rig(c)
+		w.order("A-0", 999)
+		if got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-0"}); err != nil || got.Outcome != payment.Approved {
+			t.Fatalf("%+v %v", got, err)
+		}
+		seen = link.Seen()
+	})
+	if len(seen) < 10 {
+		t.Fatalf("only %d frames", len(seen))
+	}
+	return seen
+}
+
+// every is the part of the trials that runs: all where CI is set and the race
+// detector is not at work, else one in so many, each attack and each frame among
+// them.
+func every(trials []hostile.Trial, n int) []hostile.Trial {
+	if os.Getenv("CI") != "" && !raced {
+		return trials
+	}
+	var out []hostile.Trial
+	for i, t := range trials {
+		if i%n == 0 {
+			out = append(out, t)
 		}
 	}
-	for name, do := range map[string]func(hostile.Frame) hostile.Verdict{
-		"drop":         hostile.Drop,
-		"cut":          hostile.Cut,
-		"repeat":       func(f hostile.Frame) hostile.Verdict { return hostile.Verdict{Out: [][]byte{f.Bytes, f.Bytes}} },
-		"alter type":   flip(func(int) int { return 0 }),
-		"alter flags":  flip(func(int) int { return 1 }),
-		"alter length": flip(func(int) int { return 3 }),
-		"alter first":  flip(func(n int) int { return min(4, n-1) }),
-		"alter middle": flip(func(n int) int { return n / 2 }),
-		"alter last":   flip(func(n int) int { return n - 1 }),
-		"cut half": func(f hostile.Frame) hostile.Verdict {
-			return hostile.Verdict{Out: [][]byte{f.Bytes[:len(f.Bytes)/2]}, Cut: true}
-		},
-		"refuse in the server's name": func(f hostile.Frame) hostile.Verdict {
-			return hostile.Verdict{Out: [][]byte{{4, 0, 0, 0}}, Cut: true}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for n := 0; ; n++ {
-				met := false
-				synctest.Test(t, func(t *testing.T) { met = hostilePayment(t, n, do) })
-				if !met {
-					if n < 8 {
-						t.Fatalf("only %d frames", n)
-					}
-					return
-				}
-				if t.Failed() {
-					t.Fatalf("at frame %d", n)
-				}
+	return out
+}
+
+// TestHostileApp lets the app do everything of the catalogue to each frame of a
+// payment in turn. Whatever it does, the payment is right or there is none.
+func TestHostileApp(t *testing.T) {
+	t.Parallel()
+	seen := calm(t)
+	trials := every(hostile.Trials(seen), 5)
+	if len(trials) < 60 {
+		t.Fatalf("only %d trials", len(trials))
+	}
+	approved := 0
+	for _, trial := range trials {
+		synctest.Test(t, func(t *testing.T) {
+			if hostilePayment(t, trial) {
+				approved++
 			}
 		})
+		if t.Failed() {
+			t.Fatalf("after %v", trial)
+		}
+	}
+	if approved == 0 || approved == len(trials) {
+		t.Errorf("%d of %d payments were approved", approved, len(trials))
 	}
 }
 
-// hostilePayment does something to the n-th frame of the first connection, both
-// directions counted together; false when there is none.
-func hostilePayment(t *testing.T, n int, do func(hostile.Frame) hostile.Verdict) bool {
+// TestEveryByteOfAPayment flips a bit of the bytes of a payment, one at a time.
+// That each byte of each kind of frame counts is the channel's own test.
+func TestEveryByteOfAPayment(t *testing.T) {
+	t.Parallel()
+	trials := every(hostile.Bytes(calm(t), 17), 15)
+	for _, trial := range trials {
+		synctest.Test(t, func(t *testing.T) { hostilePayment(t, trial) })
+		if t.Failed() {
+			t.Fatalf("after %v", trial)
+		}
+	}
+}
+
+// hostilePayment makes a payment under a trial; it reports whether it was
+// approved.
+func hostilePayment(t *testing.T, trial hostile.Trial) bool {
+	t.Helper()
 	w := newWorld(t)
 	c := plain()
-	seen := 0
-	var met atomic.Bool
-	link := hostile.New(w, func(f hostile.Frame) hostile.Verdict {
-		if seen++; seen == n+1 {
-			met.Store(true)
-			return do(f)
-		}
-		return hostile.Pass(f)
-	})
-	c.link = link
+	c.link = hostile.New(w, trial.Judge())
 	c.limits = payment.Limits{Connect: patience, Reply: patience}
 	r := w.rig(c)
 	w.order("A-1", 1234)
@@ -82,53 +113,177 @@ func hostilePayment(t *testing.T, n int, do func(hostile.Frame) hostile.Verdict)
 	if err == nil && got.Minor != 1234 && got.Outcome != "" {
 		t.Errorf("another amount: %+v", got)
 	}
+	if trial.Benign && (err != nil || got.Outcome != payment.Approved) {
+		t.Errorf("a network may do that: %s, %v", got.Outcome, err)
+	}
 	for _, f := range r.holder.Confirmed() {
 		if f.Amount.Minor != 1234 {
 			t.Errorf("the cardholder saw %s", f.Amount)
 		}
 	}
+	if n := w.audit(); n.Authorisations > 1 {
+		t.Errorf("%d requests for one payment", n.Authorisations)
+	}
 	c.link, c.limits = nil, payment.Limits{}
 	w.settled(w.open(c, r.vault), "A-1", got, err)
-	return met.Load()
+	return got.Outcome == payment.Approved
 }
 
-// TestOlderSessionReplayed answers a second unit's payment with what an earlier
-// payment's server said.
-func TestOlderSessionReplayed(t *testing.T) {
+// TestOlderSession gives a unit what a server said in an older session, and a
+// server what a unit said in one.
+func TestOlderSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := hostile.New(w, hostile.Pass)
+		c := plain()
+		c.link = first
+		r := w.rig(c)
+		w.order("A-1", 1234)
+		if got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"}); err != nil || got.Outcome != payment.Approved {
+			t.Fatalf("%+v %v", got, err)
+		}
+		before := w.audit()
+		answers, err := hostile.Replay(t.Context(), w, first.Seen())
+		if err != nil || len(answers) == 0 {
+			t.Fatalf("%v, %v", answers, err)
+		}
+		if after := w.audit(); after.Entries != before.Entries {
+			t.Errorf("a replayed session booked %d entries", after.Entries-before.Entries)
+		}
+		w.order("A-2", 5000)
+		c.link = hostile.New(w, hostile.RollBack(first.Seen()))
+		c.limits = payment.Limits{Connect: patience, Reply: patience}
+		if got, err := w.open(c, r.vault).unit.Pay(t.Context(), payment.Order{ID: "A-2"}); err == nil {
+			t.Errorf("an old session was taken: %+v", got)
+		}
+		if s := w.state("A-2"); s != trade.Open {
+			t.Errorf("order is %s", s)
+		}
+		w.audit()
+	})
+}
+
+// TestHostileEnrolment: an enrolment under every attack ends with the device as a
+// terminal or without one, the next under the same code succeeds, and a recorded
+// one enrols nobody.
+func TestHostileEnrolment(t *testing.T) {
+	t.Parallel()
+	var seen []hostile.Frame
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		link := hostile.New(w, hostile.Pass)
+		if err := w.enrol(w.vault(), link, w.activation()); err != nil {
+			t.Fatal(err)
+		}
+		seen = link.Seen()
+		if _, err := hostile.Replay(t.Context(), w, seen); err != nil {
+			t.Fatal(err)
+		}
+		if !w.knows("P0000001") || w.knows("P0000002") {
+			t.Error("after a replay there is not one terminal")
+		}
+	})
+	for _, trial := range every(hostile.Trials(seen), 9) {
+		synctest.Test(t, func(t *testing.T) { hostileEnrolment(t, trial) })
+		if t.Failed() {
+			t.Fatalf("after %v", trial)
+		}
+	}
+}
+
+func hostileEnrolment(t *testing.T, trial hostile.Trial) {
+	t.Helper()
 	w := newWorld(t)
-	var recorded [][]byte
-	first := hostile.New(w, func(f hostile.Frame) hostile.Verdict {
-		if !f.Up {
-			recorded = append(recorded, f.Bytes)
+	v := w.vault()
+	code := w.activation()
+	err := w.enrol(v, hostile.New(w, trial.Judge()), code)
+	if trial.Benign && err != nil {
+		t.Errorf("a network may do that: %v", err)
+	}
+	if err != nil {
+		if err := w.enrol(v, w, code); err != nil {
+			t.Errorf("the next enrolment: %v", err)
 		}
-		return hostile.Pass(f)
-	})
-	c := plain()
-	c.link = first
-	r := w.rig(c)
+	}
+	if !w.knows("P0000001") || w.knows("P0000002") {
+		t.Error("there is not one terminal")
+	}
 	w.order("A-1", 1234)
-	if got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"}); err != nil || got.Outcome != payment.Approved {
-		t.Fatalf("%+v %v", got, err)
+	if got, err := w.open(plain(), v).unit.Pay(t.Context(), payment.Order{ID: "A-1"}); err != nil || got.Outcome != payment.Approved {
+		t.Errorf("a payment then: %s, %v", got.Outcome, err)
 	}
-	w.order("A-2", 5000)
-	down := 0
-	c.link = hostile.New(w, func(f hostile.Frame) hostile.Verdict {
-		if f.Up {
-			return hostile.Pass(f)
-		}
-		if down++; down > len(recorded) {
-			return hostile.Cut(f)
-		}
-		return hostile.Verdict{Out: [][]byte{recorded[down-1]}}
+}
+
+// vault makes a device's storage.
+func (w *world) vault() *vault.Vault {
+	w.t.Helper()
+	v, err := vault.Open(w.ctx, w.t.TempDir(), vault.Config{Key: vault.FixedKey(key(0xC1, 32))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = v.Close() })
+	return v
+}
+
+func (w *world) activation() string {
+	w.t.Helper()
+	a, err := w.registry.CreateActivation(w.ctx, host.Merchant{ID: testMerchant, Name: "Test Merchant"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	code, err := a.Code()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return code
+}
+
+func (w *world) enrol(v *vault.Vault, link trusted.Link, code string) error {
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	_, err := enrol.Enrol(ctx, w.enrolment(v, link), code, 4)
+	return err
+}
+
+// knows reports whether the server has a terminal.
+func (w *world) knows(terminal string) bool {
+	w.t.Helper()
+	err := w.ledger.View(w.ctx, func(tx ledger.Tx) error {
+		_, err := tx.Terminal(terminal)
+		return err
 	})
-	c.limits = payment.Limits{Connect: patience, Reply: patience}
-	if got, err := w.open(c, r.vault).unit.Pay(t.Context(), payment.Order{ID: "A-2"}); err == nil {
-		t.Errorf("an old session was taken: %+v", got)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		w.t.Fatal(err)
 	}
-	if s := w.state("A-2"); s != trade.Open {
-		t.Errorf("order is %s", s)
-	}
-	w.audit()
+	return err == nil
+}
+
+// TestFlood: connections that say nothing, nonsense, or half a handshake do not
+// keep a unit from paying.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.rig(plain())
+		w.order("A-1", 1234)
+		var open []io.Closer
+		for n := range 60 {
+			c, err := w.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, c)
+			if n%3 > 0 {
+				go func() { _, _ = c.Write(make([]byte, 1<<(n%16))) }()
+			}
+		}
+		if got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"}); err != nil || got.Outcome != payment.Approved {
+			t.Errorf("%+v, %v", got, err)
+		}
+		for _, c := range open {
+			_ = c.Close()
+		}
+		w.audit()
+	})
 }
 
 // TestRelaySizesTellNothing: the app sees the same sizes whether a PIN was

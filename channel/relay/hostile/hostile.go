@@ -1,23 +1,35 @@
-// Package hostile is an app that does not play fair: a trusted.Link that
-// alters, drops, repeats, delays, cuts and splices what it is to relay, and
-// remembers all of it. App developers can run it against their own units.
+// Package hostile is an app that does not play fair: a trusted.Link that alters,
+// drops, repeats, swaps, delays, truncates, cuts, reflects and splices what it is
+// to relay, floods both ends, and remembers all of it. App developers can run it
+// against their own units:
+//
+//	calm := hostile.New(link, hostile.Pass)
+//	// make a payment over calm, then, for each of hostile.Trials(calm.Seen()),
+//	// one over hostile.New(link, trial.Judge()), and look at the ledger.
+//
+// A payment under any trial has to end right, or in an error with nothing
+// charged; Trial.Benign says which of them must not even be noticed. The package
+// knows the frames' header, which the channel sends in clear (type, flags, and a
+// length of two bytes, big endian), and no more.
 package hostile
 
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/payunit/payunit/trusted"
 )
 
+const headerLen = 4
+
 // Frame is one frame on its way.
 type Frame struct {
 	// Connection counts the connections of the link from 0, Index the frames
-	// of one direction of it from 0.
-	Connection, Index int
+	// of one direction of it from 0, and Order all frames of the link.
+	Connection, Index, Order int
 	// Up is towards the server.
 	Up bool
 	// Bytes are header and body.
@@ -26,9 +38,13 @@ type Frame struct {
 
 // Verdict is what becomes of a frame.
 type Verdict struct {
-	// Out are the frames that go on in its place: none drops it, two repeat
-	// it, others alter it.
+	// Delay holds back Out, and all that follows it in its direction.
+	Delay time.Duration
+	// Out are the bytes that go on in its place: none drops it, two times the
+	// frame repeat it, others alter it.
 	Out [][]byte
+	// Back are bytes for the end that sent the frame.
+	Back [][]byte
 	// Cut ends the connection after Out.
 	Cut bool
 }
@@ -36,7 +52,7 @@ type Verdict struct {
 // Pass lets a frame go on as it is.
 func Pass(f Frame) Verdict { return Verdict{Out: [][]byte{f.Bytes}} }
 
-// Drop holds a frame back.
+// Drop holds a frame back for ever.
 func Drop(Frame) Verdict { return Verdict{} }
 
 // Cut ends the connection instead of passing a frame on.
@@ -45,11 +61,9 @@ func Cut(Frame) Verdict { return Verdict{Cut: true} }
 // Link is the hostile app. Safe for concurrent use.
 type Link struct {
 	under trusted.Link
-	judge func(Frame) Verdict
-	// judging lets one frame be judged at a time.
-	judging sync.Mutex
 
 	mu    sync.Mutex
+	judge func(Frame) Verdict
 	count int
 	seen  []Frame
 }
@@ -79,14 +93,27 @@ func (l *Link) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 	n := l.count
 	l.count++
 	l.mu.Unlock()
-	s := &stream{under: c}
-	s.up = direction{link: l, connection: n, up: true}
-	s.down = direction{link: l, connection: n}
+	s := &stream{under: c, done: make(chan struct{})}
+	s.arrived = sync.NewCond(&s.mu)
+	s.up = cutter{link: l, connection: n, up: true}
+	s.down = cutter{link: l, connection: n}
+	go s.pump()
 	return s, nil
 }
 
-// direction cuts one direction's bytes into frames and judges them.
-type direction struct {
+// verdict judges a frame.
+func (l *Link) verdict(f Frame) Verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.Order = len(l.seen)
+	kept := f
+	kept.Bytes = append([]byte(nil), f.Bytes...)
+	l.seen = append(l.seen, kept)
+	return l.judge(f)
+}
+
+// cutter cuts one direction's bytes into frames and has them judged.
+type cutter struct {
 	link       *Link
 	connection int
 	up         bool
@@ -94,78 +121,163 @@ type direction struct {
 	held       []byte
 }
 
-// feed takes bytes and returns those that go on.
-func (d *direction) feed(b []byte) (out []byte, cut bool) {
-	d.link.judging.Lock()
-	defer d.link.judging.Unlock()
+// feed takes bytes and returns what becomes of the frames that they end.
+func (d *cutter) feed(b []byte) []Verdict {
 	d.held = append(d.held, b...)
-	for len(d.held) >= 4 {
-		n := 4 + int(binary.BigEndian.Uint16(d.held[2:]))
+	var out []Verdict
+	for len(d.held) >= headerLen {
+		n := headerLen + int(binary.BigEndian.Uint16(d.held[2:]))
 		if len(d.held) < n {
 			break
 		}
 		f := Frame{Connection: d.connection, Index: d.index, Up: d.up, Bytes: append([]byte(nil), d.held[:n]...)}
 		d.held = d.held[n:]
 		d.index++
-		d.link.mu.Lock()
-		d.link.seen = append(d.link.seen, f)
-		d.link.mu.Unlock()
-		f.Bytes = append([]byte(nil), f.Bytes...)
-		v := d.link.judge(f)
-		for _, o := range v.Out {
-			out = append(out, o...)
-		}
-		if v.Cut {
-			return out, true
-		}
+		out = append(out, d.link.verdict(f))
 	}
-	return out, false
+	return out
 }
 
+// stream is one connection. A goroutine moves what comes down, until either end
+// closes.
 type stream struct {
 	under    io.ReadWriteCloser
-	up, down direction
-	pending  []byte
-	cut      bool
+	up, down cutter
+	once     sync.Once
+	done     chan struct{}
+	closeErr error
+
+	writing sync.Mutex // towards the server: the unit's frames, and what is sent back to it
+
+	mu      sync.Mutex
+	arrived *sync.Cond
+	pending []byte
+	ended   error
 }
 
-// errCut is what the unit sees of a connection that was cut.
-var errCut = errors.New("hostile: connection cut")
+// maxPending is how much waits for a unit that does not read.
+const maxPending = 1 << 20
 
+// Write takes the unit's bytes. A unit whose connection was cut learns it as it
+// would from a network: at some later Write.
 func (s *stream) Write(b []byte) (int, error) {
-	out, cut := s.up.feed(b)
-	if len(out) > 0 {
-		if _, err := s.under.Write(out); err != nil {
-			return 0, err
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for _, v := range s.up.feed(b) {
+		if !s.wait(v.Delay) {
+			return 0, io.ErrClosedPipe
 		}
-	}
-	if cut {
-		return 0, errors.Join(errCut, s.under.Close())
+		for _, back := range v.Back {
+			s.push(back)
+		}
+		for _, o := range v.Out {
+			if _, err := s.under.Write(o); err != nil {
+				return 0, err
+			}
+		}
+		if v.Cut {
+			s.end(io.EOF)
+			return len(b), s.shut()
+		}
 	}
 	return len(b), nil
 }
 
-func (s *stream) Read(b []byte) (int, error) {
-	for len(s.pending) == 0 {
-		if s.cut {
-			return 0, io.EOF
-		}
-		buf := make([]byte, 32<<10)
+// pump moves what comes from the server.
+func (s *stream) pump() {
+	buf := make([]byte, 32<<10)
+	for {
 		n, err := s.under.Read(buf)
-		out, cut := s.down.feed(buf[:n])
-		s.pending = append(s.pending, out...)
-		if cut {
-			s.cut = true
-			_ = s.under.Close()
-			continue
+		for _, v := range s.down.feed(buf[:n]) {
+			if !s.wait(v.Delay) {
+				return
+			}
+			for _, o := range v.Out {
+				s.push(o)
+			}
+			for _, back := range v.Back {
+				s.writing.Lock()
+				_, werr := s.under.Write(back)
+				s.writing.Unlock()
+				if werr != nil {
+					err = werr
+				}
+			}
+			if v.Cut {
+				s.end(io.EOF)
+				_ = s.shut()
+				return
+			}
 		}
-		if err != nil && len(s.pending) == 0 {
-			return 0, err
+		if err != nil {
+			s.end(err)
+			return
 		}
+	}
+}
+
+// wait holds a frame back; false when the connection ended meanwhile.
+func (s *stream) wait(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.done:
+		return false
+	}
+}
+
+// push lets bytes arrive at the unit; what a unit does not read in time is lost
+// with the connection.
+func (s *stream) push(b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending)+len(b) > maxPending {
+		s.ended = io.ErrUnexpectedEOF
+	} else {
+		s.pending = append(s.pending, b...)
+	}
+	s.arrived.Broadcast()
+}
+
+func (s *stream) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.ended = err
+	}
+	s.arrived.Broadcast()
+}
+
+// Read gives the unit what arrived.
+func (s *stream) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.pending) == 0 {
+		if s.ended != nil {
+			return 0, s.ended
+		}
+		s.arrived.Wait()
 	}
 	n := copy(b, s.pending)
 	s.pending = s.pending[n:]
 	return n, nil
 }
 
-func (s *stream) Close() error { return s.under.Close() }
+// Close ends the connection.
+func (s *stream) Close() error {
+	s.end(io.ErrClosedPipe)
+	return s.shut()
+}
+
+func (s *stream) shut() error {
+	s.once.Do(func() {
+		close(s.done)
+		s.closeErr = s.under.Close()
+	})
+	return s.closeErr
+}
