@@ -12,6 +12,8 @@ type kind struct {
 	// transaction is tag 9C: the first two digits of the processing code (EMV
 	// 4.4 Book 3, Annex A).
 	transaction byte
+	// condition is DE 25; "" is "00", a normal presentment.
+	condition string
 	// follows: it is about an earlier payment of this unit, and needs no card.
 	follows bool
 }
@@ -27,7 +29,7 @@ func tradeKind(t trade.Type) (kind, bool) {
 	case trade.Refund:
 		return kind{mti: "0200", processing: acquirer.ProcessingRefund, transaction: 0x20}, true
 	case trade.Preauth:
-		return kind{mti: "0100", processing: acquirer.ProcessingSale}, true
+		return kind{mti: "0100", processing: acquirer.ProcessingSale, condition: acquirer.ConditionPreauth}, true
 	case trade.Void, trade.Completion:
 		return kind{follows: true}, true
 	}

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 		Expiry:           a.Expiry,
 		EntryMode:        "051",
 		PSN:              a.PSN,
-		ConditionCode:    "00",
+		ConditionCode:    cmp.Or(p.kind.condition, "00"),
 		Track2:           a.Track2.Clone(),
 		RRN:              acquirer.RRN(now.UTC(), stan),
 		TerminalID:       tid,

@@ -87,6 +87,8 @@ func (m *Message) has(mem Member) bool {
 		return m.Replacement != nil
 	case MemberReason:
 		return m.Reason != ""
+	case MemberFunctionCode:
+		return m.Function != ""
 	case MemberPrivate:
 		return len(m.MACKSN) > 0
 	case MemberMAC:
@@ -133,13 +135,19 @@ func (d *Dialect) check(m *Message) error {
 	if m.Reason != "" && (len(m.Reason) != 4 || !digitsOnly(string(m.Reason))) {
 		return d.at(MemberReason, "is not four digits")
 	}
+	if m.Function != "" && (len(m.Function) != 3 || !digitsOnly(m.Function)) {
+		return d.at(MemberFunctionCode, "is not three digits")
+	}
 	if m.ConditionCode != "" && (len(m.ConditionCode) != 2 || !digitsOnly(m.ConditionCode)) {
 		return d.at(MemberConditionCode, "is not two digits")
 	}
 	if len(d.rules) == 0 {
 		return nil
 	}
-	return d.conditions(m, class, function)
+	if err := d.conditions(m, class, function); err != nil {
+		return err
+	}
+	return d.business(m, function)
 }
 
 // conditions are the rules that depend on more than the message type.

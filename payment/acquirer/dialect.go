@@ -21,20 +21,26 @@ type Dialect struct {
 	elements [129]*Element
 	members  [memberCount]*Element
 	rules    []Rule
-	now      func() time.Time
+	// transactions are told apart in their order.
+	transactions []Transaction
+	now          func() time.Time
 }
 
 // NewDialect makes a dialect from a table. Errors wrap ErrTable and name the
 // element.
 func NewDialect(t Table) (*Dialect, error) {
 	t.Elements = slices.Clone(t.Elements)
-	t.Rules = slices.Clone(t.Rules)
+	t.Rules, t.Transactions = slices.Clone(t.Rules), slices.Clone(t.Transactions)
 	if err := t.check(); err != nil {
 		return nil, err
 	}
 	d := &Dialect{t: t, rules: t.Rules, now: time.Now}
 	if d.rules == nil {
 		d.rules = DefaultRules()
+	}
+	d.transactions = t.Transactions
+	if t.Transactions == nil {
+		d.transactions = DefaultTransactions()
 	}
 	d.spaces = &sync.Pool{}
 	d.elements[0] = &Element{Number: 0, Name: "message type", Class: N, Length: 4}
@@ -59,7 +65,7 @@ func (d *Dialect) Text() string { return d.t.Text }
 func (d *Dialect) Table() Table {
 	t := d.t
 	t.Elements = slices.Clone(t.Elements)
-	t.Rules = slices.Clone(t.Rules)
+	t.Rules, t.Transactions = slices.Clone(t.Rules), slices.Clone(t.Transactions)
 	return t
 }
 

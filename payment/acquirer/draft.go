@@ -100,6 +100,7 @@ type draft struct {
 	security []byte
 	secured  bool
 	action   string
+	function string
 	totals   int
 }
 
@@ -150,6 +151,8 @@ func (w *draft) set(mem Member, v []byte) (reason string) {
 		m.EntryMode, reason = parsePointOfService(v)
 	case MemberActionCode:
 		w.action = string(v)
+	case MemberFunctionCode:
+		w.function = string(v)
 	case MemberPINBlock:
 		m.PINBlock = bytes.Clone(v)
 	case MemberPINSecurity:
@@ -266,6 +269,11 @@ func (w *draft) finish() error {
 			return d.at(MemberActionCode, reason)
 		}
 		m.ResponseCode = code
+	}
+	if w.function != "" {
+		if reason := d.setFunction(m, w.function); reason != "" {
+			return d.at(MemberFunctionCode, reason)
+		}
 	}
 	if m.Totals != nil && w.totals != totalsElements {
 		return d.at(MemberNetSettlement, "and the other totals come together")

@@ -222,6 +222,8 @@ func meaning(mem Member, v []byte) string {
 		}
 	case MemberNetworkCode:
 		return networkText(s)
+	case MemberFunctionCode:
+		return functionText(s)
 	case MemberReason:
 		return Reason(s).String()
 	case MemberEntryMode:

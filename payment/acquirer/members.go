@@ -15,7 +15,7 @@ var names = [memberCount]string{
 	"LocalTime (date and time)", "Expiry", "SettlementDate", "MerchantType", "EntryMode", "EntryMode (point of service)",
 	"PSN", "NetworkID", "ConditionCode", "AcquirerID", "Track2", "RRN", "AuthCode", "ResponseCode", "ResponseCode (action code)",
 	"TerminalID", "MerchantID", "MerchantName", "Amount (currency)", "Totals (currency)", "PINBlock", "PINFormat and PINKSN",
-	"Other", "ICC", "NetworkCode", "Totals (credits)", "Totals (credit reversals)", "Totals (debits)", "Totals (debit reversals)",
+	"Other", "ICC", "NetworkCode", "Function", "Totals (credits)", "Totals (credit reversals)", "Totals (debits)", "Totals (debit reversals)",
 	"Totals (credit amount)", "Totals (credit reversal amount)", "Totals (debit amount)", "Totals (debit reversal amount)",
 	"Totals (net)", "Original", "Original (data elements)", "Replacement", "Order", "Reason", "private data", "MAC",
 }
@@ -43,6 +43,8 @@ func (m Member) otherForm() Member {
 		return MemberActionCode
 	case MemberActionCode:
 		return MemberResponseCode
+	case MemberNetworkCode:
+		return MemberFunctionCode
 	case MemberOriginal:
 		return MemberOriginalElements
 	case MemberOriginalElements:
@@ -144,6 +146,8 @@ func (d *Dialect) get(mem Member, m *Message) (v []byte, reason string) {
 		return m.ICC, field55(m.ICC)
 	case MemberNetworkCode:
 		return text(m.NetworkCode), ""
+	case MemberFunctionCode:
+		return d.functionCode(m)
 	case MemberOriginal, MemberOriginalElements:
 		return d.original(mem, m.Original)
 	case MemberOrder:

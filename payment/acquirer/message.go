@@ -43,6 +43,7 @@ type Message struct {
 	Other            []OtherAmount  // 54
 	ICC              []byte         // 55, BER-TLV
 	NetworkCode      string         // 70, three digits: what a 08xx is for
+	Function         string         // 24 of 1993, three digits, where it is not the one that follows from the rest
 	Totals           *Totals        // 50, 74-77, 86-89, 97
 	Original         *Original      // 90
 	Replacement      *money.Amount  // 95, actual amount of a partial reversal; currency of Amount

@@ -46,6 +46,45 @@ func ProcessingText(code string) string {
 	return "transaction type " + code[:2]
 }
 
+// functionText says in words what a function code of 1993 is for.
+func functionText(code string) string {
+	switch code {
+	case "100":
+		return "original authorisation, amount accurate"
+	case "101":
+		return "original authorisation, amount estimated"
+	case "106":
+		return "supplementary authorisation"
+	case "108":
+		return "inquiry"
+	case "200":
+		return "original financial request or advice"
+	case "201":
+		return "previously approved authorisation, amount the same"
+	case "202":
+		return "previously approved authorisation, amount differs"
+	case "301":
+		return "add a record"
+	case "400":
+		return "full reversal"
+	case "401":
+		return "partial reversal"
+	case "500":
+		return "final reconciliation"
+	case "801":
+		return "sign-on"
+	case "802":
+		return "sign-off"
+	case "811":
+		return "key change"
+	case "821":
+		return "cut-over"
+	case "831":
+		return "echo test"
+	}
+	return ""
+}
+
 func networkText(code string) string {
 	switch code {
 	case NetworkSignOn:

@@ -108,7 +108,15 @@ func (r random) settlement(m *Message) {
 
 func (r random) transaction(m *Message) {
 	m.ProcessingCode = [...]string{ProcessingSale, ProcessingRefund, ProcessingBalance, ProcessingVoid}[r.IntN(4)]
+	if m.ProcessingCode == ProcessingBalance && m.MTI[2] > '1' {
+		m.ProcessingCode = ProcessingSale // nobody is advised of a question
+	}
 	m.Amount = r.amount()
+	if m.ProcessingCode == ProcessingBalance {
+		m.Amount.Minor = 0
+	} else if m.Amount.Minor == 0 {
+		m.Amount.Minor = 1
+	}
 	m.MerchantID = r.text(1, 15)
 	m.LocalTime = r.when()
 	m.EntryMode = entryModes[r.IntN(len(entryModes))].mode + r.digits(1)
@@ -159,6 +167,11 @@ func (r random) transaction(m *Message) {
 	}
 	if !IsResponse(m.MTI) {
 		r.card(m)
+		if r.some() && r.d.members[MemberFunctionCode] != nil {
+			m.Function = "109"
+		}
+	} else if m.ProcessingCode == ProcessingBalance && m.Other == nil {
+		m.Other = []OtherAmount{{Account: "00", Type: AmountAvailableBalance, Amount: money.New(5, currencyOf(r.t, "EUR"))}}
 	}
 }
 

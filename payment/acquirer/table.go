@@ -36,6 +36,9 @@ type Table struct {
 	// Rules says which messages have to carry which elements; nil means the
 	// rules of DefaultRules. An empty slice means none.
 	Rules []Rule
+	// Transactions say what else depends on the kind of transaction; nil means
+	// those of DefaultTransactions. An empty slice means none.
+	Transactions []Transaction
 	// Elements are the data elements, 2 to 128, in any order.
 	Elements []Element
 }
@@ -139,6 +142,7 @@ const (
 	MemberOther                        // ans, variable, 20 characters an amount
 	MemberICC                          // b, variable
 	MemberNetworkCode                  // n 3
+	MemberFunctionCode                 // n 3 (1993): NetworkCode, Function, or what follows from the transaction
 	MemberCreditsNumber                // n 10
 	MemberCreditReversalsNumber        // n 10
 	MemberDebitsNumber                 // n 10
@@ -200,6 +204,7 @@ var shapes = [memberCount]shape{
 	MemberOther:                 {class: ANS, variable: true, min: 20},
 	MemberICC:                   {class: B, variable: true, min: 255},
 	MemberNetworkCode:           {class: N, fixed: 3},
+	MemberFunctionCode:          {class: N, fixed: 3},
 	MemberCreditsNumber:         {class: N, fixed: 10},
 	MemberCreditReversalsNumber: {class: N, fixed: 10},
 	MemberDebitsNumber:          {class: N, fixed: 10},
@@ -329,6 +334,11 @@ func (t *Table) check() error {
 	}
 	for _, r := range t.Rules {
 		if err := r.check(); err != nil {
+			return bad("%v", err)
+		}
+	}
+	for _, x := range t.Transactions {
+		if err := x.check(); err != nil {
 			return bad("%v", err)
 		}
 	}

@@ -10,7 +10,8 @@ package acquirer
 //	62  ans ..64, LLL  the caller's order id
 //	63  b ..255, LLL   BER-TLV: C1 KSN of the MAC's key, C4 condition code
 //
-// The network management codes of 1987's field 70 go into 24, the function code.
+// 24, the function code, says what follows from the transaction (Transaction.Function),
+// and stands for field 70 of 1987 in network management.
 func ASCII93() Table {
 	return Table{
 		Name: "iso93-ascii", Text: "ISO 8583:1993, ASCII, hexadecimal bitmap, bytes as they are", Version: 1,
@@ -38,7 +39,7 @@ func ASCII93() Table {
 			{21, "country code, forwarding institution", N, 0, 3, Inherit, NoMember},
 			{22, "point of service data code", AN, 0, 12, Inherit, MemberPointOfService},
 			{23, "card sequence number", N, 0, 3, Inherit, MemberPSN},
-			{24, "function code", N, 0, 3, Inherit, MemberNetworkCode},
+			{24, "function code", N, 0, 3, Inherit, MemberFunctionCode},
 			{25, "message reason code", N, 0, 4, Inherit, MemberReason},
 			{26, "card acceptor business code", N, 0, 4, Inherit, NoMember},
 			{27, "approval code length", N, 0, 1, Inherit, NoMember},
