@@ -29,3 +29,5 @@ func TestContract(t *testing.T) {
 		})
 	})
 }
+
+func BenchmarkVault(b *testing.B) { storagetest.Bench(b, backend(b.TempDir(), testConfig())) }

@@ -164,3 +164,12 @@ func storageError(err error) error {
 	}
 	return err
 }
+
+// WriteFile puts a file into place, whole or not at all, durably. It is for key
+// sources that keep a file of their own in the folder.
+func WriteFile(path string, b []byte) error {
+	if err := writeNew(osDisk{}, path, b); err != nil {
+		return fmt.Errorf("vault: %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
