@@ -42,6 +42,9 @@ func (p *run) result(end Outcome) Result {
 		CryptogramType: r.CryptogramType, Cryptogram: strings.ToUpper(hex.EncodeToString(o.Cryptogram)),
 		TVR: r.TVR, TSI: r.TSI,
 	}
+	if r.Balance != "" {
+		d.Balance = &p.balance
+	}
 	if end != Approved && len(p.res.Reasons) > 0 {
 		d.Reason = p.res.Reasons[0]
 	}

@@ -51,7 +51,7 @@ func phaseOf(s State) Phase {
 		return PhaseConfirm
 	case StateReading:
 		return PhaseCard
-	case StatePreparing, StateRequesting, StateWriting, StateFollowing:
+	case StatePreparing, StateRequesting, StateInquiring, StateWriting, StateFollowing:
 		return PhaseOnline
 	case StateReversing:
 		return PhaseReverse

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
@@ -164,6 +165,7 @@ var ways = []struct {
 	}},
 	{name: "refused", kind: trade.Sale, alter: func(c *rigConfig) { c.profile = "low-balance" }, states: []payment.State{payment.StateRefusing}},
 	{name: "taken back", kind: trade.Sale, before: func(w *world) { w.partial = true }, states: []payment.State{payment.StateWithdrawing, payment.StateReversing}},
+	{name: "balance", kind: trade.Balance, states: []payment.State{payment.StateInquiring}},
 	{name: "void", kind: trade.Void, states: []payment.State{payment.StateWriting, payment.StateFollowing}},
 }
 
@@ -253,7 +255,11 @@ func (e exploration) run() bool {
 		e.do(l, cancel)
 	}
 	order := e.id
-	w.order(e.id, 1234)
+	if e.kind == trade.Balance {
+		w.ask(e.id, trade.Balance)
+	} else {
+		w.order(e.id, 1234)
+	}
 	if e.kind == trade.Void {
 		r = w.rig(c)
 		if got, err := r.unit.Pay(w.ctx, payment.Order{ID: e.id}); err != nil || got.Outcome != payment.Approved {
@@ -302,7 +308,7 @@ func (e exploration) restart(c rigConfig, dead *rig, got payment.Result, perr er
 	}
 	fresh := plain()
 	r := w.open(fresh, dead.vault)
-	if e.kind != trade.Void {
+	if e.kind == trade.Sale {
 		if owing == journal.Reversal && want != payment.StateReversing {
 			w.t.Errorf("owes a reversal, and is %s", want)
 		}
@@ -315,9 +321,9 @@ func (e exploration) restart(c rigConfig, dead *rig, got payment.Result, perr er
 	}
 	again, err := r.unit.Pay(w.ctx, payment.Order{ID: e.id})
 	if err != nil || again.Outcome != payment.Approved {
-		w.t.Errorf("voiding it now: %+v, %v", again, err)
+		w.t.Errorf("doing it now: %+v, %v", again, err)
 	}
-	if s := w.state(e.id); s != trade.Paid {
+	if s := w.state(e.id); s != trade.Paid && e.kind == trade.Void {
 		w.t.Errorf("the void is %s", s)
 	}
 	if a := w.audit(); a.Pending != 0 {
@@ -388,6 +394,14 @@ func TestEveryTransition(t *testing.T) {
 		{name: "card removed", alter: func(c *rigConfig) { c.faults = "remove@second-gac" }},
 		{name: "no room for the completion", on: fullAt(payment.StateRecording)},
 		{name: "completion not acknowledged", on: cutAt(payment.StateAdvising)},
+		{name: "balance", kind: trade.Balance},
+		{name: "balance of another's card", kind: trade.Balance, alter: func(c *rigConfig) { c.script.PIN = secret.CopyBytes([]byte("9999")) }},
+		{name: "balance, card declines at last", kind: trade.Balance, alter: func(c *rigConfig) { c.profile = "decline-second" }},
+		{name: "balance, no answer", kind: trade.Balance, on: func(l *levers, e payment.Event) {
+			if e.State == payment.StateInquiring {
+				l.sever()
+			}
+		}},
 		{name: "void", kind: trade.Void},
 		{name: "void not written", kind: trade.Void, on: fullAt(payment.StateWriting)},
 		{name: "void not acknowledged", kind: trade.Void, on: cutAt(payment.StateFollowing)},
@@ -396,7 +410,7 @@ func TestEveryTransition(t *testing.T) {
 				return
 			}
 			// Money was given back between the void's trade and its request.
-			w.refund("R-1", "A-18", 100)
+			w.refund("R-1", "A-22", 100)
 			if got, err := w.rig(plain()).unit.Pay(w.ctx, payment.Order{ID: "R-1"}); err != nil || got.Outcome != payment.Approved {
 				w.t.Errorf("refund: %+v, %v", got, err)
 			}
@@ -413,7 +427,10 @@ func TestEveryTransition(t *testing.T) {
 		}
 		l.fit(w, &rc)
 		id := fmt.Sprint("A-", i)
-		if !c.unknown {
+		switch {
+		case c.kind == trade.Balance:
+			w.ask(id, c.kind)
+		case !c.unknown:
 			w.order(id, 1234)
 		}
 		r := w.rig(rc)

@@ -14,6 +14,8 @@ type kind struct {
 	transaction byte
 	// condition is DE 25; "" is "00", a normal presentment.
 	condition string
+	// inquiry: it asks a question; nothing is charged, and nothing owed.
+	inquiry bool
 	// follows: it is about an earlier payment of this unit, and needs no card.
 	follows bool
 }
@@ -30,6 +32,10 @@ func tradeKind(t trade.Type) (kind, bool) {
 		return kind{mti: "0200", processing: acquirer.ProcessingRefund, transaction: 0x20}, true
 	case trade.Preauth:
 		return kind{mti: "0100", processing: acquirer.ProcessingSale, condition: acquirer.ConditionPreauth}, true
+	case trade.Balance:
+		return kind{mti: "0100", processing: acquirer.ProcessingBalance, transaction: 0x31, inquiry: true}, true
+	case trade.Verification:
+		return kind{mti: "0100", processing: acquirer.ProcessingVerification, transaction: 0x38, inquiry: true}, true
 	case trade.Void, trade.Completion:
 		return kind{follows: true}, true
 	}

@@ -18,6 +18,7 @@ const (
 	StateReading     State = "reading"
 	StatePreparing   State = "preparing"
 	StateRequesting  State = "requesting"
+	StateInquiring   State = "inquiring"
 	StateCompleting  State = "completing"
 	StateRecording   State = "recording"
 	StateAdvising    State = "advising"
@@ -49,6 +50,7 @@ const (
 	TriggerCardDeclined Trigger = "AAC"
 	TriggerCardApproved Trigger = "TC"
 	TriggerWritten      Trigger = "written"
+	TriggerReady        Trigger = "nothing to write"
 	TriggerHostApproved Trigger = "host approves"
 	TriggerHostDeclined Trigger = "host declines"
 	TriggerPartial      Trigger = "host approves a part"
@@ -103,6 +105,7 @@ var states = []StateInfo{
 	{State: StateReading, Text: "reads the card, up to its first GENERATE AC"},
 	{State: StatePreparing, Text: "seals the request, brings the channel up, writes the reversal to the journal"},
 	{State: StateRequesting, Text: "sends the request and waits for its answer"},
+	{State: StateInquiring, Text: "sends a question that no money hangs on, and puts the answer to the card"},
 	{State: StateCompleting, Text: "puts the approval to the card: second GENERATE AC"},
 	{State: StateRecording, Text: "writes the completion in the reversal's place: from here on the payment stands"},
 	{State: StateAdvising, Text: "sends the completion"},
@@ -120,7 +123,7 @@ var states = []StateInfo{
 
 var triggers = []Trigger{
 	TriggerTrade, TriggerKnown, TriggerAgreed, TriggerNoCard, TriggerCancelled, TriggerOnline, TriggerCardDeclined, TriggerCardApproved,
-	TriggerWritten, TriggerHostApproved, TriggerHostDeclined, TriggerPartial, TriggerSilence, TriggerDone, TriggerAcknowledged,
+	TriggerWritten, TriggerReady, TriggerHostApproved, TriggerHostDeclined, TriggerPartial, TriggerSilence, TriggerDone, TriggerAcknowledged,
 	TriggerUnsettled, TriggerFailed, TriggerRestart,
 }
 
@@ -137,7 +140,12 @@ var transitions = []Transition{
 	{From: StateReading, On: TriggerCancelled, To: StateCancelled},
 	{From: StateReading, On: TriggerFailed, To: StateFailed},
 	{From: StatePreparing, On: TriggerWritten, To: StateRequesting},
+	{From: StatePreparing, On: TriggerReady, To: StateInquiring},
 	{From: StatePreparing, On: TriggerFailed, To: StateFailed},
+	{From: StateInquiring, On: TriggerHostApproved, To: StateApproved},
+	{From: StateInquiring, On: TriggerHostDeclined, To: StateDeclined},
+	{From: StateInquiring, On: TriggerCardDeclined, To: StateDeclined},
+	{From: StateInquiring, On: TriggerFailed, To: StateFailed},
 	{From: StateRequesting, On: TriggerHostApproved, To: StateCompleting},
 	{From: StateRequesting, On: TriggerHostDeclined, To: StateRefusing},
 	{From: StateRequesting, On: TriggerPartial, To: StateWithdrawing},
@@ -166,6 +174,8 @@ var transitions = []Transition{
 	{From: StateReading, On: TriggerRestart, To: StateFailed},
 	{From: StatePreparing, On: TriggerRestart, To: StateFailed},
 	{From: StatePreparing, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
+	{From: StateInquiring, On: TriggerRestart, To: StateFailed},
+	{From: StateInquiring, On: TriggerRestart, Owing: Kept, To: StateApproved},
 	{From: StateRequesting, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateCompleting, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateRecording, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
@@ -185,6 +195,7 @@ var transitions = []Transition{
 	{From: StateFollowing, On: TriggerRestart, Owing: Kept, To: StateApproved},
 	{From: StateFollowing, On: TriggerRestart, To: StateDeclined},
 	{From: StateApproved, On: TriggerRestart, Owing: Kept, To: StateApproved},
+	{From: StateApproved, On: TriggerRestart, To: StateApproved},
 	{From: StateApproved, On: TriggerRestart, Owing: journal.Completion, To: StateAdvising},
 	{From: StateDeclined, On: TriggerRestart, To: StateDeclined},
 	{From: StateDeclined, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},

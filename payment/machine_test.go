@@ -2,6 +2,7 @@ package payment_test
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/journal"
 )
+
+var update = flag.Bool("update", false, "write the README's picture of the machine")
 
 // debts are what a journal may hold for an order when a unit comes up.
 var debts = []journal.State{"", payment.Kept, journal.Reversal, journal.Completion, journal.Void, journal.Capture}
@@ -146,6 +149,13 @@ func TestReadmePicture(t *testing.T) {
 	picture, _, ended := strings.Cut(rest, "```")
 	if !ok || !ended {
 		t.Fatal("the README has no state diagram")
+	}
+	if *update {
+		s := strings.Replace(string(b), "stateDiagram-v2\n"+picture, payment.Machine().Mermaid(), 1)
+		if err := os.WriteFile("../README.md", []byte(s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
 	}
 	if d := cmp.Diff(payment.Machine().Mermaid(), "stateDiagram-v2\n"+picture); d != "" {
 		t.Errorf("the README's picture is not the machine's (-machine +README):\n%s", d)

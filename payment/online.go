@@ -29,6 +29,9 @@ func (p *run) prepare(ctx context.Context) Trigger {
 	if err := p.line.open(ctx); err != nil {
 		return p.abandon(ctx, err)
 	}
+	if p.kind.inquiry {
+		return TriggerReady
+	}
 	p.debt = p.reversal(m)
 	if err := p.u.journal.Put(ctx, p.debt); err != nil {
 		return p.abandon(ctx, err)

@@ -35,6 +35,8 @@ type Result struct {
 	Amount   string `json:"amount"`
 	Minor    int64  `json:"amount_minor"`
 	Currency string `json:"currency"`
+	// Balance is what a balance inquiry found, a decimal number in Currency.
+	Balance string `json:"balance,omitempty"`
 	// MaskedPAN shows the first six and the last four digits.
 	MaskedPAN string `json:"masked_pan"`
 	// Entry is how the card was read: "chip".

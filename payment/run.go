@@ -10,6 +10,7 @@ import (
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/journal"
+	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/trusted"
 )
@@ -41,7 +42,9 @@ type run struct {
 	// is why it failed.
 	res Result
 	end *Result
-	err error
+	// balance is what a balance inquiry found.
+	balance money.Amount
+	err     error
 	// timing holds the card's part until the result is made.
 	timing Timing
 }
@@ -53,6 +56,7 @@ var actions = map[State]func(*run, context.Context) Trigger{
 	StateReading:     (*run).read,
 	StatePreparing:   (*run).prepare,
 	StateRequesting:  (*run).request,
+	StateInquiring:   (*run).question,
 	StateCompleting:  (*run).complete,
 	StateRecording:   (*run).record,
 	StateAdvising:    (*run).advise,
@@ -227,7 +231,9 @@ func (p *run) checkTrade() error {
 	case (t.Type == trade.Cashback) != (t.Cashback.Minor != 0), t.Cashback.Minor < 0, t.Cashback.Minor > t.Amount.Minor,
 		t.Cashback.Minor != 0 && t.Cashback.Currency != t.Amount.Currency:
 		return fmt.Errorf("%w: the cash is no part of the amount", ErrServer)
-	case t.Amount.Minor <= 0:
+	case p.kind.inquiry && t.Amount.Minor != 0:
+		return fmt.Errorf("%w: %s of an amount", ErrServer, t.Type)
+	case t.Amount.Minor <= 0 && !p.kind.inquiry:
 		return fmt.Errorf("%w: %s of no amount", ErrServer, t.Type)
 	}
 	if _, err := t.Amount.BCD12(); err != nil {

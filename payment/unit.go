@@ -9,10 +9,10 @@
 // payment that anything interrupts is reversed, by the next Recover at the
 // latest.
 //
-// This version makes sales, with cashback too, refunds and pre-authorisations
-// on the contact interface, authorised online, and voids and completes what it
-// made. Other
-// kinds of trade, and offline approvals, return ErrUnsupported.
+// This version makes sales, with cashback too, refunds and pre-authorisations,
+// balance inquiries and card verifications on the contact interface, authorised
+// online, and voids and completes what it made. Other kinds of trade, and offline
+// approvals, return ErrUnsupported.
 package payment
 
 import (

@@ -56,7 +56,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
 	f.StringVar(&cashback, "cashback", "5.00", "how much of the amount is cash, with -type cashback")
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
-	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance; balance is not made by this version")
+	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance|verification; the last two have no amount")
 	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes or a completion takes; may be empty for a refund, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
@@ -101,13 +101,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.amount, err = money.Parse(amount, c); err != nil {
 		return bad("-amount: %v", err)
 	}
-	if o.amount.Minor <= 0 {
+	if trade.Type(kind).Inquiry() {
+		o.amount.Minor = 0
+	} else if o.amount.Minor <= 0 {
 		return bad("-amount: a payment needs an amount over zero")
 	}
 	o.kind = trade.Type(kind)
-	kinds := []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance}
+	kinds := []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance, trade.Verification}
 	if !slices.Contains(kinds, o.kind) {
-		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance", kind)
+		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance, verification", kind)
 	}
 	refers := o.kind == trade.Void || o.kind == trade.Completion
 	if o.original != "" && o.kind != trade.Refund && !refers {

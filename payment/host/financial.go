@@ -65,6 +65,8 @@ func (w *work) wipe() {
 type reply struct {
 	code, authCode string
 	icc            []byte
+	// other are additional amounts: a balance.
+	other []acquirer.OtherAmount
 	// said is why, for people at the server.
 	said string
 }
@@ -217,7 +219,7 @@ func (s *Server) answer(w *work, r reply) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host: answering: %w", err)
 	}
-	m.AuthCode, m.ICC = r.authCode, bytes.Clone(r.icc)
+	m.AuthCode, m.ICC, m.Other = r.authCode, bytes.Clone(r.icc), r.other
 	b, err := s.c.Dialect.Seal(m, w.key.MACResponse)
 	if err != nil {
 		return nil, fmt.Errorf("host: answering: %w", err)

@@ -75,7 +75,7 @@ func TestOrders(t *testing.T) {
 		{"cash in a sale", func(o *Order) { o.ID, o.Cashback = "o2", money.New(1, o.Amount.Currency) }, ErrOrder},
 		{"sale with an original", func(o *Order) { o.ID, o.Original = "o2", "o1" }, ErrOrder},
 		{"void of nothing", func(o *Order) { o.ID, o.Type = "o2", trade.Void }, ErrOrder},
-		{"balance", func(o *Order) { o.ID, o.Type = "o2", trade.Balance }, ErrUnsupported},
+		{"balance of an amount", func(o *Order) { o.ID, o.Type = "o2", trade.Balance }, ErrOrder},
 		{"no type", func(o *Order) { o.ID, o.Type = "o2", "" }, ErrUnsupported},
 	} {
 		o := good

@@ -16,6 +16,8 @@ type kind struct {
 	original bool
 	// card: a card is read, and a request made.
 	card bool
+	// inquiry: it asks a question; nothing is booked.
+	inquiry bool
 }
 
 // kindOf says what an order's type is; false for a type that is not known.
@@ -29,6 +31,10 @@ func kindOf(t trade.Type) (kind, bool) {
 		return kind{mti: "0200", processing: acquirer.ProcessingRefund, transaction: 0x20, card: true, original: true}, true
 	case trade.Preauth:
 		return kind{mti: "0100", processing: acquirer.ProcessingSale, card: true}, true
+	case trade.Balance:
+		return kind{mti: "0100", processing: acquirer.ProcessingBalance, transaction: 0x31, card: true, inquiry: true}, true
+	case trade.Verification:
+		return kind{mti: "0100", processing: acquirer.ProcessingVerification, transaction: 0x38, card: true, inquiry: true}, true
 	case trade.Completion, trade.Void:
 		return kind{original: true}, true
 	}

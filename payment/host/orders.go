@@ -45,7 +45,10 @@ func (o *Order) check() error {
 	case o.Type != trade.Cashback && o.Cashback.Minor != 0:
 		return fmt.Errorf("%w: cash in a %s", ErrOrder, o.Type)
 	}
-	if o.Amount.Currency.IsZero() || o.Amount.Minor <= 0 || o.Amount.Minor > money.MaxMinor {
+	if k.inquiry && o.Amount.Minor != 0 {
+		return fmt.Errorf("%w: a %s has no amount", ErrOrder, o.Type)
+	}
+	if o.Amount.Currency.IsZero() || o.Amount.Minor <= 0 && !k.inquiry || o.Amount.Minor > money.MaxMinor {
 		return fmt.Errorf("%w: amount: want 1 to 12 digits of minor units", ErrOrder)
 	}
 	if !word(o.Merchant, 15) {

@@ -30,7 +30,7 @@ func (s *Server) request(ctx context.Context, tx ledger.Tx, w *work, t *ledger.T
 	content := s.content(m)
 	old, err := tx.Authorisation(k)
 	if err == nil {
-		return repeated(old, content), nil
+		return withBalance(tx, w, old, repeated(old, content))
 	}
 	if !errors.Is(err, ledger.ErrNotFound) {
 		return reply{}, err
@@ -49,7 +49,12 @@ func (s *Server) request(ctx context.Context, tx ledger.Tx, w *work, t *ledger.T
 			return reply{}, err
 		}
 	}
-	if r.code == codeApproved {
+	if r.code == codeApproved && trade.Type(order.Type).Inquiry() {
+		a.State = ledger.AuthAnswered
+		if r, err = withBalance(tx, w, a, r); err != nil {
+			return reply{}, err
+		}
+	} else if r.code == codeApproved {
 		a.State = ledger.AuthApproved
 		if err := bookRequest(tx, w, &a, order); err != nil {
 			return reply{}, err
@@ -188,7 +193,8 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 		expiry = m.Track2.Expiry()
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
-		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Credit: o.Type == string(trade.Refund), PIN: w.pin, ICC: m.ICC,
+		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Credit: o.Type == string(trade.Refund),
+		Inquiry: trade.Type(o.Type).Inquiry(), PIN: w.pin, ICC: m.ICC,
 	})
 	if err != nil {
 		return reply{}, err

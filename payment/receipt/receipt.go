@@ -29,6 +29,9 @@ type Data struct {
 	Amount                           money.Amount
 	// Cashback is the cash in Amount; its zero value is none.
 	Cashback money.Amount
+	// Balance is what a balance inquiry found, for the cardholder's copy
+	// alone; nil for none.
+	Balance *money.Amount
 	// TruncatedPAN has all but the last four digits as '*'.
 	TruncatedPAN string
 	Label, AID   string
@@ -72,6 +75,9 @@ func Text(d Data, c Copy, width int) string {
 	p.pair(strings.ToUpper(d.Type), d.Amount.String())
 	if d.Cashback.Minor != 0 {
 		p.pair("OF WHICH IN CASH", d.Cashback.String())
+	}
+	if d.Balance != nil && c == Cardholder {
+		p.pair("AVAILABLE", d.Balance.String())
 	}
 	p.centre(d.Outcome)
 	if d.Reason != "" {

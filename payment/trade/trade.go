@@ -116,7 +116,13 @@ const (
 	Completion Type = "completion"
 	Cashback   Type = "cashback"
 	Balance    Type = "balance"
+	// Verification asks the issuer whether a card is good, and charges nothing.
+	Verification Type = "verification"
 )
+
+// Inquiry reports whether a trade asks a question and moves no money: its amount
+// is zero.
+func (t Type) Inquiry() bool { return t == Balance || t == Verification }
 
 // TradeRequest names the order to be paid. Nothing else that an app says
 // counts.

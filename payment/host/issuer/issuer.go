@@ -115,6 +115,8 @@ type Request struct {
 	// Credit: the amount is given to the cardholder, as a refund is. Limit and
 	// balance do not count.
 	Credit bool
+	// Inquiry: a question is asked and nothing is charged; Amount is zero.
+	Inquiry bool
 	// PIN is the deciphered PIN in ASCII digits, empty when none was entered.
 	// It stays the caller's to wipe.
 	PIN secret.Bytes
@@ -190,7 +192,7 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	} else {
 		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
 	}
-	if d.Code == "" && r.Credit {
+	if d.Code == "" && (r.Credit || r.Inquiry) {
 		d.Code, d.Reason = CodeApproved, "approved"
 	}
 	if d.Code == "" {
@@ -288,6 +290,7 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 	switch {
 	case r.Amount.Currency != k.opening.Currency:
 		return CodeNotPermitted, "the account is in " + k.opening.Currency.Code()
+	case r.Inquiry && r.Amount.Minor == 0:
 	case r.Amount.Minor <= 0:
 		return CodeFormat, "the amount is not positive"
 	case limit > 0 && !r.Credit && r.Amount.Minor > limit:

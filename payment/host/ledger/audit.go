@@ -173,7 +173,7 @@ func (a *auditor) authorisation(v Authorisation) error {
 		a.live[v.Order] = v
 	case AuthVoided:
 		a.voided[v.Key] = v
-	case AuthDeclined, AuthReversed:
+	case AuthDeclined, AuthAnswered, AuthReversed:
 	default:
 		a.wrong("authorisation %s: state is not known", v.Key)
 	}

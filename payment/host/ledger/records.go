@@ -120,6 +120,7 @@ type AuthState string
 // The states of an authorisation.
 const (
 	AuthDeclined  AuthState = "declined"  // refused, nothing was booked
+	AuthAnswered  AuthState = "answered"  // a question that moves no money, and was answered
 	AuthApproved  AuthState = "approved"  // booked, to be completed or reversed
 	AuthHeld      AuthState = "held"      // a pre-authorisation: booked, the card has approved too
 	AuthCompleted AuthState = "completed" // booked, the card has approved too
