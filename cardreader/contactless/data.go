@@ -261,3 +261,8 @@ func (d *Data) String() string { return secret.Redacted }
 
 // Format implements fmt.Formatter with the fixed text.
 func (d *Data) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(secret.Redacted)) }
+
+// Languages are what the cardholder prefers, ISO 639-1, best first.
+func (d *Data) Languages() []string {
+	return emv.ParseLanguages(d.Get(tags.LanguagePreference))
+}

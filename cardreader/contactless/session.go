@@ -279,7 +279,8 @@ func (s *Session) Complete(ctx context.Context, r emv.HostResponse) (emv.Outcome
 	if r.Unable || !restarts {
 		return s.Outcome(), nil
 	}
-	return s.Outcome(), s.update(ctx, r)
+	err := s.update(ctx, r)
+	return s.Outcome(), err
 }
 
 // updateWait bounds how long a second tap is waited for.

@@ -49,6 +49,9 @@ func ParseCryptogramResponse(b []byte) (objects map[tlv.Tag][]byte, signed []byt
 	return cryptogramResponse(StepGenerate, b)
 }
 
+// ParseLanguages reads a language preference (5F2D): up to four codes of ISO 639-1.
+func ParseLanguages(b []byte) []string { return languages(b) }
+
 // ParseDate reads a date coded YYMMDD (Book 4, 6.7.3).
 func ParseDate(b []byte) (time.Time, error) { return dateOf(b) }
 

@@ -331,6 +331,9 @@ func (c *Card) externalAuthenticate(cmd apdu.Command) ([]byte, apdu.Status) {
 	// AC out must not make it forgotten.
 	s.auth = c.authenticateIssuer(cmd.Data, "")
 	s.mem.AuthFailed = s.auth == authFailed
+	if s.app.tap != nil && s.auth == authOK {
+		c.tapCompleted()
+	}
 	if !c.saveLocked() {
 		return nil, 0x6581
 	}

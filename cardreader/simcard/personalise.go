@@ -10,6 +10,7 @@ import (
 // application is a personalised Application: everything that its commands read.
 type application struct {
 	spec              *Application
+	tap               *Contactless // nil on the contact interface
 	aip, afl          []byte
 	fci               []byte
 	records           map[recordID][]byte // the whole template 70

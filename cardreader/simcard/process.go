@@ -43,7 +43,8 @@ type session struct {
 	approved            bool    // the authenticated issuer approves
 	scripts             int
 	scriptFailed        bool
-	scriptDead          bool // a script command failed its MAC
+	scriptDead          bool   // a script command failed its MAC
+	dynamic             []byte // the record that a tap signed
 	cvr                 cvr
 }
 
@@ -114,6 +115,9 @@ func (c *Card) find(cmd apdu.Command) (*instruction, apdu.Status) {
 func (c *Card) supports(in *instruction) bool {
 	if c.session.app == nil {
 		return true
+	}
+	if c.session.app.tap != nil && in.ins == apdu.INSExternalAuthenticate {
+		return c.session.mem.Tap != nil
 	}
 	s := c.session.app.spec
 	plain, enciphered := s.offlinePIN()
@@ -231,7 +235,7 @@ func (c *Card) carryOut(b []byte) []byte {
 	if err != nil || len(b) > 5 && b[4] == 0 {
 		return status(0x6700)
 	}
-	if c.protocol() != cardreader.T0 {
+	if c.contactless || c.protocol() != cardreader.T0 {
 		data, sw := c.dispatch(cmd)
 		return append(data, status(sw)...)
 	}

@@ -88,6 +88,9 @@ type Application struct {
 	RefuseGPO bool
 	// Blocked starts the application blocked: SELECT gets 6283.
 	Blocked bool
+	// Contactless is the application's side on the contactless interface; nil
+	// when it has none.
+	Contactless *Contactless
 }
 
 // The bits of AIP byte 1 (Book 3, Annex C1).
@@ -144,7 +147,7 @@ func (a *Application) check() string {
 	case a.Format != 1 && a.Format != 2:
 		return "response format"
 	}
-	return ""
+	return a.Contactless.check()
 }
 
 func validPIN(s string) bool { return len(s) >= 4 && len(s) <= 12 && digits(s) }

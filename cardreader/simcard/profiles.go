@@ -77,6 +77,7 @@ func base(pan string) Application {
 		Format:  1, CAIndex: indexKnown, Serial: [3]byte{0x00, 0x10, 0x01},
 		CVN: 0x12, Session: "csk", Derivation: "A",
 		Limit: 500000, LowerLimit: 3, UpperLimit: 5, OfflineLimit: 20000,
+		Contactless: &Contactless{Kernel: 3, KernelID: []byte{0x03}, OnlinePIN: true, Signature: true, IssuerUpdate: true},
 	}
 }
 
@@ -126,6 +127,7 @@ func builtin() []Profile {
 		a.Label, a.Preferred = "DEBIT", "Payunit Debit"
 		b := base("5413330089020011")
 		b.AID, b.Label, b.Priority = unhex(aidMastercard), "CREDIT", 2
+		b.Contactless = nil
 		p.Applications = append(p.Applications, b)
 	})
 	add("pdol", "PDOL, GET PROCESSING OPTIONS in format 2", "4761739001010101", func(_ *Profile, a *Application) {
@@ -181,11 +183,13 @@ func builtin() []Profile {
 		a.RefuseGPO = true
 		b := base("5413330089020029")
 		b.AID, b.Label, b.Priority = unhex(aidMastercard), "CREDIT", 2
+		b.Contactless = nil
 		p.Applications = append(p.Applications, b)
 	})
 	add("long-pan", "PAN of 19 digits, key derivation B, EMV2000 session keys", "4761739001010250019", func(_ *Profile, a *Application) {
 		a.Derivation, a.Session = "B", "emv2000"
 	})
+	addTaps(add)
 	return list
 }
 

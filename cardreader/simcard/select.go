@@ -13,6 +13,9 @@ var pseName = []byte("1PAY.SYS.DDF01")
 // selectName is SELECT by name (Book 1, 11.3): the directory, or the first
 // application whose AID starts with the name, or the next one after it.
 func (c *Card) selectName(cmd apdu.Command) ([]byte, apdu.Status) {
+	if c.contactless {
+		return c.selectTap(cmd)
+	}
 	switch {
 	case cmd.P1 != 0x04 || cmd.P2 != 0x00 && cmd.P2 != 0x02:
 		return nil, 0x6A86
@@ -69,9 +72,11 @@ func (c *Card) readRecord(cmd apdu.Command) ([]byte, apdu.Status) {
 	a := c.session.app
 	id := recordID{sfi, cmd.P1}
 	switch {
+	case id == dynamicRecord && len(c.session.dynamic) > 0:
+		return append([]byte(nil), c.session.dynamic...), apdu.StatusOK
 	case sfi == sfiLog:
 		return c.logRecord(cmd.P1)
-	case id == limitsRecord:
+	case id == limitsRecord && a.tap == nil:
 		r := tlv.Append(nil, 0x9F14, []byte{c.session.mem.LowerLimit})
 		r = tlv.Append(r, 0x9F23, []byte{c.session.mem.UpperLimit})
 		return tlv.Append(nil, 0x70, r), apdu.StatusOK
@@ -124,6 +129,9 @@ func (c *Card) processingOptions(cmd apdu.Command) ([]byte, apdu.Status) {
 	if a.spec.RefuseGPO || m.ATC == 0xFFFF {
 		// At the end of its counter an application is never used again.
 		return nil, 0x6985
+	}
+	if a.tap != nil && a.tap.Kernel == 3 {
+		return c.qvsdcOptions(objects[0].Value)
 	}
 	m.ATC++
 	c.session.cvr = m.historyCVR(c.state.PINTries)

@@ -62,6 +62,13 @@ type Card struct {
 	state   state
 	faults  *faultRun
 
+	// taps are the applications' contactless sides, nil where there is none.
+	taps []*application
+	// contactless: the card is powered by a field.
+	contactless bool
+	// holderVerified: a phone's holder unlocked it for the next payment.
+	holderVerified bool
+
 	session session
 	t0      t0state
 }
@@ -99,6 +106,9 @@ func New(p Profile, o Options) (*Card, error) {
 			return nil, fmt.Errorf("simcard: personalising %s, application %d: %w", p.Name, i+1, err)
 		}
 		c.apps = append(c.apps, a)
+	}
+	if err := c.personaliseTaps(o); err != nil {
+		return nil, err
 	}
 	if err := c.loadState(); err != nil {
 		return nil, err

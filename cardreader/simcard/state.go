@@ -51,6 +51,8 @@ type appState struct {
 	AuthMissing      bool `json:"issuer_auth_missing"`
 	Scripts          int  `json:"scripts"`
 	ScriptFailed     bool `json:"script_failed"`
+	// Tap is what is remembered of a tap that went online.
+	Tap *pendingTap `json:"tap,omitempty"`
 	// Log holds the transaction log, hex, newest first (Book 3, Annex D).
 	Log []string `json:"log,omitempty"`
 }

@@ -1,0 +1,182 @@
+package c3_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/payunit/payunit/cardreader/contactless"
+	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/cardreader/simcard"
+)
+
+// TestDecisions is the kernel's decision for cards of each kind (Book C-3, 5.4.3
+// to 5.7).
+func TestDecisions(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		minor int64
+		card  string
+		alter func(*simcard.Application)
+		tap   func(*tap)
+		kind  contactless.Kind
+		cvm   contactless.CVM
+		oda   string
+		why   string
+		cmds  int // 0: not counted
+	}{
+		{name: "offline below the floor limit", minor: 1000, card: "default", kind: contactless.Approved, cvm: contactless.CVMNoCVM, oda: "DDA ok", cmds: 8},
+		{name: "online above it, in three commands", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none", cmds: 3},
+		{name: "online PIN from the CVM limit on", minor: 5000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "none", cmds: 3},
+		{name: "signature", minor: 5000, card: "tap-signature", kind: contactless.OnlineRequest, cvm: contactless.CVMSignature, oda: "none"},
+		{name: "the device verified its holder", minor: 5000, card: "phone-unlocked", kind: contactless.OnlineRequest, cvm: contactless.CVMConfirmationCode, oda: "none", cmds: 3},
+		{name: "the holder has to look at the device first", minor: 5000, card: "phone", kind: contactless.OnlineRequest, cvm: contactless.CVMConfirmationCode, oda: "none", cmds: 6},
+		{name: "contactless limit", minor: 10000, card: "default", kind: contactless.TryAnotherInterface, cmds: -1},
+		{name: "the card wants to be inserted", minor: 100, card: "tap-insert", kind: contactless.TryAnotherInterface, why: "inserted", cmds: 3},
+		{name: "the card declines", minor: 100, card: "decline", kind: contactless.Declined, oda: "none", why: "the card declined", cmds: 3},
+		{name: "a blocked application", minor: 100, card: "blocked-app", kind: contactless.EndApplication, cmds: 2},
+		{name: "a blocked card", minor: 100, card: "blocked-card", kind: contactless.EndApplication, cmds: 1},
+		{name: "a false signature", minor: 100, card: "wrong-dda", kind: contactless.Declined, oda: "DDA failed", why: "fDDA failed"},
+		{name: "a false signature, online instead", minor: 100, card: "wrong-dda", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "DDA failed",
+			alter: func(a *simcard.Application) { a.Contactless.CTQ = tags.CTQValue{0x20} }},
+		{name: "a false signature, by contact instead", minor: 100, card: "wrong-dda", kind: contactless.TryAnotherInterface,
+			alter: func(a *simcard.Application) { a.Contactless.CTQ = tags.CTQValue{0x10} }},
+		{name: "an unknown CA", minor: 100, card: "unknown-ca", kind: contactless.Declined, oda: "DDA failed"},
+		{name: "a revoked issuer", minor: 100, card: "revoked", kind: contactless.Declined, oda: "DDA failed"},
+		{name: "expired, offline", minor: 100, card: "expired", kind: contactless.Declined, oda: "none", why: "expired"},
+		{name: "expired, online instead", minor: 100, card: "expired", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none",
+			alter: func(a *simcard.Application) { a.Contactless.CTQ = tags.CTQValue{0x08} }},
+		{name: "expired and online is the issuer's business", minor: 2001, card: "expired", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none"},
+		{name: "on the exception file", minor: 100, card: "default", kind: contactless.Declined, oda: "none", why: "exception file",
+			tap: func(p *tap) { p.config.Exceptions = everyone{} }},
+		{name: "not for cash", minor: 100, card: "default", kind: contactless.Declined, oda: "none", why: "cash",
+			alter: func(a *simcard.Application) { a.AUC = [2]byte{0x3F, 0xC0} },
+			tap:   func(p *tap) { p.tr.Type, p.config.CheckCash = 0x01, true }},
+		{name: "not for cash, another interface", minor: 100, card: "default", kind: contactless.TryAnotherInterface,
+			alter: func(a *simcard.Application) {
+				a.AUC = [2]byte{0x3F, 0xC0}
+				a.Contactless.CTQ = tags.CTQValue{0x04}
+			},
+			tap: func(p *tap) { p.tr.Type, p.config.CheckCash = 0x01, true }},
+		{name: "not for cashback, another interface", minor: 100, card: "default", kind: contactless.TryAnotherInterface,
+			alter: func(a *simcard.Application) {
+				a.AUC = [2]byte{0xFF, 0x00}
+				a.Contactless.CTQ = tags.CTQValue{0x02}
+			},
+			tap: func(p *tap) { p.tr.Type, p.config.CheckCashback = 0x09, true }},
+		{name: "no qualifiers: signature", minor: 5000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMSignature, oda: "none",
+			alter: func(a *simcard.Application) { a.Contactless.NoCTQ = true }},
+		{name: "no qualifiers: online PIN", minor: 5000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "none",
+			alter: func(a *simcard.Application) { a.Contactless.NoCTQ = true },
+			tap:   func(p *tap) { p.ttq[0] &^= 0x02 }},
+		{name: "no method in common", minor: 5000, card: "tap-signature", kind: contactless.Declined, oda: "none", why: "no method in common",
+			tap: func(p *tap) { p.ttq[0] &^= 0x06 }},
+		{name: "an offline-only reader", minor: 1000, card: "default", kind: contactless.Approved, cvm: contactless.CVMNoCVM, oda: "DDA ok",
+			tap: func(p *tap) { p.ttq[0] |= 0x08 }},
+		{name: "an offline-only reader above its floor limit", minor: 2001, card: "default", kind: contactless.Declined, oda: "none",
+			tap: func(p *tap) { p.ttq[0] |= 0x08 }},
+		{name: "authentication for online", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "DDA ok",
+			tap: func(p *tap) { p.ttq[0] |= 0x01 }},
+		{name: "a false signature for online", minor: 2001, card: "wrong-dda", kind: contactless.Declined, oda: "DDA failed",
+			tap: func(p *tap) { p.ttq[0] |= 0x01 }},
+		{name: "a programme with lower limits", minor: 1000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "none",
+			alter: func(a *simcard.Application) { a.Contactless.Program = []byte{0x31, 0x02, 0x09} },
+			tap:   programmes},
+		{name: "a programme that contactless is not for", minor: 1000, card: "default", kind: contactless.EndApplication,
+			alter: func(a *simcard.Application) { a.Contactless.Program = []byte{0x31, 0x03} },
+			tap:   programmes, cmds: 2},
+		{name: "another programme", minor: 1000, card: "default", kind: contactless.Approved, cvm: contactless.CVMNoCVM, oda: "DDA ok",
+			alter: func(a *simcard.Application) { a.Contactless.Program = []byte{0x32} },
+			tap:   programmes},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTap(t, c.minor)
+			if c.tap != nil {
+				c.tap(p)
+			}
+			s := p.pay(t, profile(t, c.card, c.alter))
+			out := s.Final()
+			why := strings.Join(s.Outcome().Reasons, "; ")
+			if out.Kind != c.kind || out.CVM != c.cvm {
+				t.Errorf("outcome %s, want %s with %s: %s", out, c.kind, c.cvm, why)
+			}
+			if c.oda != "" && !strings.HasPrefix(s.Outcome().ODA.String(), c.oda) {
+				t.Errorf("ODA %s, want %s", s.Outcome().ODA, c.oda)
+			}
+			if !strings.Contains(why, c.why) {
+				t.Errorf("reasons %q, want %q among them", why, c.why)
+			}
+			if c.cmds != 0 && len(p.commands) != max(c.cmds, 0) {
+				t.Errorf("%d commands, want %d: %X", len(p.commands), c.cmds, p.commands)
+			}
+			if got := p.saw(contactless.MessageCardReadOK); got != (out.Data != nil || out.Alternate == contactless.AlternateContact && c.card == "wrong-dda" || strings.Contains(c.name, "another interface")) {
+				t.Errorf("card read OK shown: %t", got)
+			}
+		})
+	}
+}
+
+type everyone struct{}
+
+func (everyone) Listed(secret.PAN, string) bool { return true }
+
+func programmes(p *tap) {
+	n := func(v uint64) *uint64 { return &v }
+	p.config.Programs = append(p.config.Programs,
+		program([]byte{0x31}, contactless.Settings{TransactionLimit: n(1)}),
+		program([]byte{0x31, 0x02}, contactless.Settings{TransactionLimit: n(5000), FloorLimit: n(500), CVMLimit: n(500)}))
+}
+
+// TestIssuerUpdate brings the issuer's answer to the card by a second tap (5.9).
+func TestIssuerUpdate(t *testing.T) {
+	p := newTap(t, 2001)
+	card := profile(t, "default", nil)
+	s := p.pay(t, card)
+	if s.Final().Start != contactless.StartB || s.Final().OnlineResponse != contactless.OnlineResponseEMV {
+		t.Fatalf("outcome %s", s.Final())
+	}
+	before := len(p.commands)
+	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: answer(t, s)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Decision != emv.Approved {
+		t.Errorf("decision %s: %v", o.Decision, o.Reasons)
+	}
+	// Without the directory: the combination is the one of before.
+	if got := p.commands[before:]; len(got) != 2 || got[0][1] != 0xA4 || got[1][1] != 0x82 {
+		t.Errorf("commands of the second tap: %X", got)
+	}
+	if len(o.Reasons) != 0 {
+		t.Errorf("reasons %v", o.Reasons)
+	}
+	if !p.saw(contactless.MessagePresentCardAgain) {
+		t.Error("the cardholder was not asked to present the card again")
+	}
+}
+
+func TestIssuerUpdateRefused(t *testing.T) {
+	p := newTap(t, 2001)
+	s := p.pay(t, profile(t, "default", nil))
+	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Decision != emv.Approved || !strings.Contains(strings.Join(o.Reasons, ";"), "did not accept") {
+		t.Errorf("decision %s, reasons %v", o.Decision, o.Reasons)
+	}
+}
+
+func TestNoIssuerUpdateWithoutData(t *testing.T) {
+	p := newTap(t, 2001)
+	s := p.pay(t, profile(t, "default", nil))
+	before := len(p.commands)
+	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "05"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Decision != emv.Declined || len(p.commands) != before {
+		t.Errorf("decision %s, %d commands more", o.Decision, len(p.commands)-before)
+	}
+}
