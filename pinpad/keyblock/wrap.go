@@ -109,43 +109,40 @@ func derived(kbpk secret.Bytes, usage byte, withAES bool) (enc, auth cipher.Bloc
 	return out[0], out[1], nil
 }
 
-// Wrap makes a key block of version B, D or E. The key is padded with random
-// bytes to a whole number of blocks, which for AES keys hides nothing of its
-// length. A nil random is crypto/rand.Reader. Errors wrap ErrVersion, ErrKey or
-// ErrFormat.
+// Wrap makes a key block of version B, D or E. Random bytes behind the key fill it
+// up to the longest key of its algorithm in versions B and D, so that a block does
+// not tell how long its key is (X9.143, 6.4). A header with optional blocks gets a
+// padding block where one is needed. A nil random is crypto/rand.Reader. Errors
+// wrap ErrVersion, ErrKey or ErrFormat.
 func Wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader
 	}
-	if h.Version != 'B' && h.Version != 'D' && h.Version != 'E' {
+	if h.Version == 'A' || h.Version == 'C' {
 		return "", fmt.Errorf("%w: %q is not made any more", ErrVersion, h.Version)
 	}
 	if err := h.check(); err != nil {
 		return "", err
 	}
-	if key.Len() == 0 || key.Len() > 4096 {
-		return "", fmt.Errorf("%w: key of %d bytes", ErrFormat, key.Len())
+	if err := h.checkLength(key.Len(), false); err != nil {
+		return "", err
 	}
 	p, err := newProtection(h.Version, kbpk)
 	if err != nil {
 		return "", err
 	}
-	payload := binary.BigEndian.AppendUint16(nil, uint16(8*key.Len()))
-	payload = append(payload, key.Reveal()...)
-	defer func() { clear(payload) }()
-	if h.Version != 'E' {
-		block := p.encrypt.BlockSize()
-		fill := make([]byte, (block-len(payload)%block)%block)
-		if _, err := io.ReadFull(random, fill); err != nil {
-			return "", fmt.Errorf("keyblock: randomness: %w", err)
-		}
-		payload = append(payload, fill...)
+	size := blockSize(h.Version)
+	payload, err := p.payload(h.Algorithm, key, random)
+	if err != nil {
+		return "", err
 	}
+	defer clear(payload)
 	head := h.text(0)
-	// A header with optional blocks fills whole cipher blocks (X9.143, 6.1):
-	// PB pads it.
-	if block := p.encrypt.BlockSize(); len(h.Optional) > 0 && len(head)%block != 0 {
-		if h.Optional, err = padded(h.Optional, len(head), block, random); err != nil {
+	if len(head)%size != 0 {
+		if h.Optional, err = padded(h.Optional, len(head), size, random); err != nil {
+			return "", err
+		}
+		if err := h.check(); err != nil {
 			return "", err
 		}
 		head = h.text(0)
@@ -163,6 +160,53 @@ func Wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (stri
 		cipher.NewCBCEncrypter(p.encrypt, code).CryptBlocks(sealed, payload)
 	}
 	return head + strings.ToUpper(hex.EncodeToString(sealed)+hex.EncodeToString(code)), nil
+}
+
+// payload is the key's length in bits, the key, and what fills it up.
+func (p *protection) payload(algorithm byte, key secret.Bytes, random io.Reader) ([]byte, error) {
+	n := 2 + key.Len()
+	if p.version != 'E' {
+		switch algorithm {
+		case 'T':
+			n = 2 + 24
+		case 'A':
+			n = 2 + 32
+		}
+		size := p.encrypt.BlockSize()
+		n = (n + size - 1) / size * size
+	}
+	b := make([]byte, n)
+	done := false
+	defer func() {
+		if !done {
+			clear(b)
+		}
+	}()
+	binary.BigEndian.PutUint16(b, uint16(8*key.Len()))
+	copy(b[2:], key.Reveal())
+	if _, err := io.ReadFull(random, b[2+key.Len():]); err != nil {
+		return nil, fmt.Errorf("keyblock: randomness: %w", err)
+	}
+	done = true
+	return b, nil
+}
+
+// checkLength compares a key's length with what its algorithm has. Two-key TDES
+// blocks that hold a single DES key are old, and read.
+func (h Header) checkLength(n int, reading bool) error {
+	good := n > 0 && n <= 4096
+	switch h.Algorithm {
+	case 'A':
+		good = n == 16 || n == 24 || n == 32
+	case 'T':
+		good = n == 16 || n == 24 || n == 8 && reading
+	case 'D':
+		good = n == 8
+	}
+	if !good {
+		return fmt.Errorf("%w: %d bytes for algorithm %c", ErrKey, n, h.Algorithm)
+	}
+	return nil
 }
 
 // padded appends a PB block that brings a header to a multiple of block.
@@ -194,7 +238,7 @@ func Unwrap(kbpk secret.Bytes, block string) (Header, secret.Bytes, error) {
 		return Header{}, secret.Bytes{}, err
 	}
 	body, err := hex.DecodeString(block[at:])
-	if err != nil || strings.ToUpper(block[at:]) != block[at:] {
+	if err != nil || !hexDigits(block[at:]) {
 		return Header{}, secret.Bytes{}, fmt.Errorf("%w: no hex after the header", ErrFormat)
 	}
 	n := len(body) - p.macLen
@@ -207,14 +251,12 @@ func Unwrap(kbpk secret.Bytes, block string) (Header, secret.Bytes, error) {
 		clear(payload)
 		return Header{}, secret.Bytes{}, ErrAuthentication
 	}
+	defer clear(payload)
 	bits := int(binary.BigEndian.Uint16(payload))
-	if bits%8 != 0 || bits == 0 || bits/8 > len(payload)-2 {
-		clear(payload)
+	if bits%8 != 0 || bits/8 > len(payload)-2 || h.checkLength(bits/8, true) != nil {
 		return Header{}, secret.Bytes{}, ErrAuthentication
 	}
-	key := secret.CopyBytes(payload[2 : 2+bits/8])
-	clear(payload)
-	return h, key, nil
+	return h, secret.CopyBytes(payload[2 : 2+bits/8]), nil
 }
 
 // open deciphers and verifies.

@@ -4,6 +4,7 @@
 package mac
 
 import (
+	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
 	"crypto/subtle"
@@ -81,9 +82,9 @@ func Retail(k1, k2 cipher.Block, data []byte, p Padding) ([]byte, error) {
 	return out, nil
 }
 
-// X919 returns the eight bytes of the retail MAC under a double-length DES key,
-// padded with zeros as X9.19 does.
-func X919(key secret.Bytes, data []byte) ([]byte, error) {
+// Algorithm3 returns the eight bytes of ISO/IEC 9797-1 algorithm 3 under a
+// double-length DES key, with any padding.
+func Algorithm3(key secret.Bytes, data []byte, p Padding) ([]byte, error) {
 	k := key.Reveal()
 	if len(k) != 16 {
 		return nil, fmt.Errorf("mac: key of %d bytes, want 16", len(k))
@@ -96,51 +97,64 @@ func X919(key secret.Bytes, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mac: %w", err)
 	}
-	return Retail(k1, k2, data, Padding1)
+	return Retail(k1, k2, data, p)
 }
+
+// X919 returns the eight bytes of the retail MAC under a double-length DES key,
+// padded with zeros as X9.19 does.
+func X919(key secret.Bytes, data []byte) ([]byte, error) { return Algorithm3(key, data, Padding1) }
 
 // CMAC returns the CMAC of the parts' concatenation, a whole block (NIST SP
 // 800-38B).
 func CMAC(b cipher.Block, parts ...[]byte) []byte {
 	n := b.BlockSize()
-	k1 := double(b, make([]byte, n), true)
-	var data []byte
+	subkey := make([]byte, n)
+	defer clear(subkey)
+	b.Encrypt(subkey, subkey)
+	double(subkey)
+	length := 0
 	for _, p := range parts {
-		data = append(data, p...)
+		length += len(p)
 	}
+	whole := max((length+n-1)/n, 1) * n
+	data := make([]byte, whole)
 	defer clear(data)
-	last := k1
-	if len(data) == 0 || len(data)%n != 0 {
-		last = double(b, k1, false)
-		data = append(data, 0x80)
-		for len(data)%n != 0 {
-			data = append(data, 0)
-		}
+	at := 0
+	for _, p := range parts {
+		at += copy(data[at:], p)
 	}
-	tail := data[len(data)-n:]
-	subtle.XORBytes(tail, tail, last)
+	if length < whole {
+		data[length] = 0x80
+		double(subkey)
+	}
+	tail := data[whole-n:]
+	subtle.XORBytes(tail, tail, subkey)
 	return chain(b, data)
 }
 
-// double multiplies by x in GF(2^n), after one encryption for the first subkey.
-func double(b cipher.Block, in []byte, encrypt bool) []byte {
-	out := append([]byte(nil), in...)
-	if encrypt {
-		b.Encrypt(out, out)
-	}
+// double multiplies by x in GF(2^n).
+func double(k []byte) {
 	poly := byte(0x87)
-	if b.BlockSize() == 8 {
+	if len(k) == 8 {
 		poly = 0x1B
 	}
-	carry := out[0] >> 7
-	for i := range out {
-		out[i] <<= 1
-		if i+1 < len(out) {
-			out[i] |= out[i+1] >> 7
+	carry := k[0] >> 7
+	for i := range k {
+		k[i] <<= 1
+		if i+1 < len(k) {
+			k[i] |= k[i+1] >> 7
 		}
 	}
-	out[len(out)-1] ^= byte(-int8(carry)) & poly
-	return out
+	k[len(k)-1] ^= byte(-int8(carry)) & poly
+}
+
+// AES returns AES under a key of 16, 24 or 32 bytes.
+func AES(key secret.Bytes) (cipher.Block, error) {
+	b, err := aes.NewCipher(key.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("mac: AES key of %d bytes, want 16, 24 or 32", key.Len())
+	}
+	return b, nil
 }
 
 // TDES returns triple DES under a key of 16 or 24 bytes (NIST SP 800-67; two-key
