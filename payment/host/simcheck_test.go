@@ -1,0 +1,132 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+func jsonUnmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
+
+// check compares what the units believe with what the ledger has: an order that
+// a unit keeps as paid is booked, once, by that unit and with the order's
+// amount; any other has moved nothing; the balances are the sums of the units'
+// results; and no app was told something that is not so.
+func (w *simWorld) check() {
+	rep, err := ledger.Audit(context.Background(), w.l)
+	if err != nil {
+		w.wrong("audit: %v", err)
+		return
+	}
+	for _, p := range rep.Problems {
+		w.wrong("audit: %s", p)
+	}
+	if rep.Pending != 0 {
+		w.wrong("%d requests are booked and neither completed nor reversed", rep.Pending)
+	}
+	state := map[string]ledger.Order{}
+	balances := map[string]int64{}
+	err = w.l.View(context.Background(), func(tx ledger.Tx) error {
+		err := tx.EachOrder(func(o ledger.Order) error { state[o.ID] = o; return nil })
+		if err != nil {
+			return err
+		}
+		return tx.EachBalance(func(account, _ string, minor int64) error {
+			if strings.HasPrefix(account, "card/") {
+				account = "cards"
+				minor -= simOpening
+			}
+			balances[account] += minor
+			return nil
+		})
+	})
+	if err != nil {
+		w.wrong("reading the ledger: %v", err)
+	}
+	var merchant, held int64
+	// taken are the pre-authorisations that were completed, undone the orders
+	// that were voided: their own results stand in the units' journals.
+	taken, undone := map[string]bool{}, map[string]bool{}
+	paid := map[string]*simTold{}
+	for id := range w.orders {
+		for _, u := range w.units {
+			r := u.kept(id)
+			if r == nil {
+				continue
+			}
+			if paid[id] != nil {
+				w.wrong("order %s: two units keep it as paid", id)
+			}
+			paid[id] = &simTold{u.id, *r}
+			if r.Minor != w.orders[id].Amount.Minor || r.Outcome != payment.Approved {
+				w.wrong("order %s: a unit keeps %s of %d, the order is for %d", id, r.Outcome, r.Minor, w.orders[id].Amount.Minor)
+			}
+		}
+	}
+	for id := range paid {
+		switch o := w.orders[id]; o.Type {
+		case trade.Completion:
+			taken[o.Original] = true
+		case trade.Void:
+			undone[o.Original] = true
+		}
+	}
+	for id, o := range w.orders {
+		got := state[id].State
+		want := ledger.OrderOpen
+		switch {
+		case undone[id]:
+			want = ledger.OrderVoided
+		case paid[id] == nil:
+		case o.Type == trade.Preauth && !taken[id]:
+			want = ledger.OrderHeld
+		default:
+			want = ledger.OrderPaid
+		}
+		if got != want && !(got == "" && want == ledger.OrderOpen) {
+			w.wrong("order %s, a %s, is %q at the server, and %q by what the units keep", id, o.Type, got, want)
+		}
+		if paid[id] == nil || undone[id] {
+			continue
+		}
+		w.counts["paid "+string(o.Type)]++
+		by := ledger.Key{Terminal: w.units[paid[id].unit].grant.TerminalID, STAN: paid[id].result.STAN, RRN: paid[id].result.RRN}
+		if state[id].Authorisation != by {
+			w.wrong("order %s is booked by %s, and kept by the unit as %s", id, state[id].Authorisation, by)
+		}
+		switch o.Type {
+		case trade.Sale, trade.Cashback, trade.Completion:
+			merchant += o.Amount.Minor
+		case trade.Refund:
+			merchant -= o.Amount.Minor
+		case trade.Preauth:
+			if !taken[id] {
+				held += o.Amount.Minor
+			}
+		}
+	}
+	if balances["merchant/M1"] != merchant || balances["pending/M1"] != held || balances["cards"] != -merchant-held {
+		w.wrong("balances %v; by what the units keep, the merchant has %d, %d is held", balances, merchant, held)
+	}
+	w.promises(paid)
+}
+
+// promises looks whether what apps were told still holds.
+func (w *simWorld) promises(paid map[string]*simTold) {
+	for id, told := range w.told {
+		for _, t := range told {
+			kept := paid[id] != nil && paid[id].unit == t.unit && paid[id].result.RRN == t.result.RRN
+			refusable := w.orders[id].Type == trade.Void || w.orders[id].Type == trade.Completion
+			switch {
+			case t.result.Outcome == payment.Approved && !kept:
+				w.wrong("order %s: the app of unit %d was told that %s is approved, which is not so", id, t.unit, t.result.RRN)
+			case t.result.Outcome == payment.Declined && t.result.RRN != "" && kept && !refusable:
+				w.wrong("order %s: the app of unit %d was told that %s is declined, and it is booked", id, t.unit, t.result.RRN)
+			}
+		}
+	}
+}
