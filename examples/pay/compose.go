@@ -35,7 +35,6 @@ import (
 	"github.com/payunit/payunit/trusted"
 	"github.com/payunit/payunit/trusted/console"
 	"github.com/payunit/payunit/trusted/scripted"
-	"github.com/payunit/payunit/trusted/vault"
 )
 
 //go:embed terminal.json
@@ -211,7 +210,7 @@ func (d *demonstration) merchant() bank.Merchant {
 
 func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.Writer) error {
 	c := softunit.Config{
-		Dir: filepath.Join(d.dir, "unit"), Key: vault.InsecureKeyFile(), Link: d.link, Limits: payment.Limits{Reply: d.o.replyTimeout},
+		Link: d.link, Limits: payment.Limits{Reply: d.o.replyTimeout},
 		Observe: d.screen.event, Rand: d.random("unit"), Now: d.now,
 	}
 	if d.o.pinFormat == 0 {
@@ -239,8 +238,14 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 	c.Terminal = &data
 	c.UI, c.Panel = d.cardholder(stdin, stdout)
 	began := time.Now()
+	if err := d.o.storage.open(ctx, d.dir, &c); err != nil {
+		return err
+	}
 	if d.unit, err = softunit.Open(ctx, c); errors.Is(err, enrol.ErrNotEnrolled) {
 		if c.Activation, err = d.activation(ctx); err != nil {
+			return err
+		}
+		if err := d.o.storage.open(ctx, d.dir, &c); err != nil {
 			return err
 		}
 		d.unit, err = softunit.Open(ctx, c)

@@ -32,6 +32,8 @@ type options struct {
 	terminal   string
 	trace      string
 	state      string
+	storage    storage
+	forget     bool
 	seed       uint64
 	seeded     bool
 	now        time.Time
@@ -50,7 +52,7 @@ var errUsage = errors.New("usage")
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
-	var amount, cashback, currency, kind, now string
+	var amount, cashback, currency, kind, now, keeps string
 	f := flag.NewFlagSet("pay", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
@@ -71,6 +73,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.terminal, "terminal", "", "file with the terminal's EMV data; empty takes the documented example")
 	f.StringVar(&o.trace, "trace", "", "file to record the card's traffic in, masked")
 	f.StringVar(&o.state, "state", "", "folder of the unit's sealed state and the card's; empty uses pay-state with -server, else a new one that is removed")
+	f.StringVar(&keeps, "storage", "vault", "what seals the state: vault, a file under a key beside it, or tpm:ADDR, a TPM 2.0 at a device\n(/dev/tpmrm0), a Unix socket or HOST:PORT, with @HEX behind it for another NV index than 01805055")
+	f.BoolVar(&o.forget, "forget", false, "make no payment: remove the TPM's counter of a -state that is gone")
 	f.Uint64Var(&o.seed, "seed", 0, "makes the unit's and the card's random numbers repeatable")
 	f.StringVar(&now, "now", "", "the unit's and the card's clock, RFC 3339; empty takes this machine's")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
@@ -140,6 +144,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	x, err := findFault(o.fault)
 	if err != nil {
 		return bad("-fault: %v", err)
+	}
+	if o.storage, err = parseStorage(keeps); err != nil {
+		return bad("-storage: %v", err)
+	}
+	if o.storage.tpm != "" && o.state == "" && o.server == "" && !o.forget {
+		return bad("-storage tpm:ADDR needs -state: the TPM counts for one folder")
+	}
+	if o.forget && o.storage.tpm == "" {
+		return bad("-forget needs -storage tpm:ADDR")
 	}
 	if o.recover && o.state == "" {
 		return bad("-recover needs -state: the folder of the unit that owes something")

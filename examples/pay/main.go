@@ -42,6 +42,13 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if err != nil {
 		return exitUsage
 	}
+	if o.forget {
+		if err := o.storage.forget(ctx); err != nil {
+			fmt.Fprintf(stderr, "pay: %v\n", err)
+			return exitError
+		}
+		return exitDone
+	}
 	o.asks = o.asks && stdin != nil && term.IsTerminal(int(stdin.Fd()))
 	var out io.Writer
 	if !o.json {
