@@ -22,6 +22,7 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/channel/noise"
 	"github.com/payunit/payunit/payment"
@@ -69,6 +70,24 @@ type world struct {
 	intercept func(host.Point) error
 	partial   bool
 	events    []string
+	// judged counts evidence, and judge, when not nil, may say otherwise of
+	// the n-th.
+	judged int
+	judge  func(n int, c channel.Claims, err error) (channel.Claims, error)
+}
+
+// verifier is the software one, with the world's last word.
+type verifier struct{ w *world }
+
+func (v verifier) Verify(ctx context.Context, challenge []byte, e channel.Evidence) (channel.Claims, error) {
+	c, err := attest.SoftwareVerifier{}.Verify(ctx, challenge, e)
+	v.w.mu.Lock()
+	defer v.w.mu.Unlock()
+	v.w.judged++
+	if v.w.judge != nil {
+		return v.w.judge(v.w.judged, c, err)
+	}
+	return c, err
 }
 
 func key(fill byte, n int) secret.Bytes { return secret.NewBytes(bytes.Repeat([]byte{fill}, n)) }
@@ -111,7 +130,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.server, err = host.New(host.Config{
-		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: now,
+		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Verifier: verifier{w}, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: now,
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: key(0xB1, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: key(0xB2, 16)},
 			PINTDES: host.Base{ID: [4]byte{3}, Key: tdesKey(0xB3)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdesKey(0xB4)},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/trade"
 )
 
@@ -14,6 +15,10 @@ import (
 type line struct {
 	u       *Unit
 	session Session
+	// payment is what evidence inside the channel is for; empty when nothing
+	// is paid. proven is the last moment that it was given for in session.
+	payment string
+	proven  attest.Moment
 	// waited is the time spent on channels and replies.
 	waited time.Duration
 }
@@ -35,14 +40,76 @@ func (l *line) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: opening the channel: %w", ErrServer, err)
 	}
-	l.session = s
+	l.session, l.proven = s, ""
 	l.u.c.Observe(Event{Phase: PhaseConnect, Step: "handshake", Text: "the server proved its key, the unit proved its own: channel up", Took: took})
 	return nil
 }
 
+// prover is a Session that can give evidence of the device inside the channel.
+type prover interface {
+	Attest(ctx context.Context, m attest.Moment, payment string) error
+}
+
+// prove gives the server evidence of the device for a moment of the payment,
+// unless it has that over this channel. A channel that died meanwhile is replaced
+// once.
+func (l *line) prove(ctx context.Context, m attest.Moment) error {
+	for again := true; ; again = false {
+		if err := l.open(ctx); err != nil {
+			return err
+		}
+		if l.proven == m {
+			return nil
+		}
+		err := l.attest(ctx, m)
+		var said *trade.Error
+		if err == nil || errors.As(err, &said) || l.session != nil || !again || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// attest gives evidence once.
+func (l *line) attest(ctx context.Context, m attest.Moment) error {
+	p, ok := l.session.(prover)
+	if !ok {
+		return fmt.Errorf("%w: it wants evidence of the device, and the session can't give any", ErrServer)
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.u.c.Limits.Reply)
+	defer cancel()
+	began := l.u.c.Now()
+	err := p.Attest(ctx, m, l.payment)
+	took := l.u.c.Now().Sub(began)
+	l.waited += took
+	if err != nil {
+		var said *trade.Error
+		if !errors.As(err, &said) {
+			l.close()
+		}
+		return fmt.Errorf("%w: evidence of the device, before the %s: %w", ErrServer, string(m), err)
+	}
+	l.proven = m
+	l.u.c.Observe(Event{Phase: PhaseConnect, Step: "attestation", Text: "the device proved itself again, before the " + string(m), Took: took})
+	return nil
+}
+
 // call sends one request. After an error other than a *trade.Error the channel
-// is gone, and the next call brings a new one up.
+// is gone, and the next call brings a new one up. A request that the server
+// wants evidence for first, since the channel is a new one or people took their
+// time, is sent again after it: nothing was done about it.
 func (l *line) call(ctx context.Context, kind trade.Kind, body []byte) (trade.Envelope, error) {
+	e, err := l.callOnce(ctx, kind, body)
+	var said *trade.Error
+	if !errors.As(err, &said) || said.Code != trade.CodeAttest || l.payment == "" {
+		return e, err
+	}
+	if err := l.attest(ctx, attest.Moment(said.Reason)); err != nil {
+		return trade.Envelope{}, &unsentError{err}
+	}
+	return l.callOnce(ctx, kind, body)
+}
+
+func (l *line) callOnce(ctx context.Context, kind trade.Kind, body []byte) (trade.Envelope, error) {
 	if err := l.open(ctx); err != nil {
 		return trade.Envelope{}, &unsentError{err}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
@@ -25,8 +26,10 @@ func (p *run) prepare(ctx context.Context) Trigger {
 		return p.fail(err)
 	}
 	// What the channel needs is there before the reversal is written: a
-	// server that can't be reached leaves no debt.
-	if err := p.line.open(ctx); err != nil {
+	// server that can't be reached leaves no debt. The device proves itself
+	// also where no PIN was entered, so that a relay which counts messages
+	// does not learn that.
+	if err := p.line.prove(ctx, attest.BeforePIN); err != nil {
 		return p.abandon(ctx, err)
 	}
 	if p.kind.inquiry {

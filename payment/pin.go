@@ -19,16 +19,21 @@ type pinAdapter struct {
 	language string
 	block    *pinpad.EncryptedBlock
 	people   time.Duration
+	// prove gives the server evidence of the device, before the pad opens.
+	prove func(context.Context) error
 }
 
-func (a *pinAdapter) reset(language string) {
-	a.language, a.block, a.people = language, nil, 0
+func (a *pinAdapter) reset(language string, prove func(context.Context) error) {
+	a.language, a.block, a.people, a.prove = language, nil, 0, prove
 }
 
 func (a *pinAdapter) spend(d time.Duration) { a.people += d }
 
 // VerifyPIN implements emv.PINVerifier.
 func (a *pinAdapter) VerifyPIN(ctx context.Context, r emv.PINRequest) (emv.PINResult, error) {
+	if err := a.prove(ctx); err != nil {
+		return emv.PINResult{}, err
+	}
 	start := a.watch()
 	defer func() { a.spend(a.watch().Sub(start)) }()
 	p := pinpad.Prompt{

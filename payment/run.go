@@ -8,6 +8,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/money"
@@ -79,8 +80,9 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	p.res = Result{Order: p.order.ID, Type: trade.Sale, Reasons: []string{}}
-	p.u.pin.reset(p.u.c.Language)
 	p.line = p.u.newLine()
+	p.line.payment = p.order.ID
+	p.u.pin.reset(p.u.c.Language, func(ctx context.Context) error { return p.line.prove(ctx, attest.BeforePIN) })
 	defer p.close()
 	m := Diagram{Transitions: transitions}
 	for p.enter(StateAsking, ""); !p.state.Final(); {
@@ -190,6 +192,9 @@ func (p *run) fetch(ctx context.Context) error {
 	}
 	p.u.tell(PhaseTrade, "ask the server what order %s stands for", p.order.ID)
 	began := p.u.c.Now()
+	if err := p.line.prove(ctx, attest.BeforePayment); err != nil {
+		return err
+	}
 	reply, err := p.line.call(ctx, trade.KindTradeRequest, body.Body)
 	if err != nil {
 		return serverError("asking for the trade", err)
@@ -324,7 +329,7 @@ func (p *run) runKernel(ctx context.Context) error {
 		return err
 	})
 	p.timing.Card += p.u.c.Now().Sub(began) - (p.u.pin.people - people)
-	if err != nil && !errors.Is(err, emv.ErrCancelled) {
+	if err != nil && !errors.Is(err, emv.ErrCancelled) && !errors.Is(err, ErrServer) {
 		return fmt.Errorf("%w: %w", ErrCard, err)
 	}
 	return err

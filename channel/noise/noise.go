@@ -13,8 +13,8 @@
 // that is refused before gets one fixed answer, whatever the reason.
 //
 // What this package can't do: Go's key objects can't be wiped, and are dropped;
-// the sizes and times of messages, padded, are open to a relay; and it does not
-// ask for evidence again inside a channel.
+// the sizes and times of messages, padded, are open to a relay. Evidence is asked
+// for again inside a channel by the dialogue that it carries (channel/attest.Gate).
 package noise
 
 import (

@@ -93,7 +93,7 @@ func (c Config) client(n noise.ClientConfig) (*comm.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &comm.Client{Link: c.Link, Handshaker: h}, nil
+	return &comm.Client{Link: c.Link, Handshaker: h, Attester: c.Attester}, nil
 }
 
 // Enrol makes the device a terminal whose pad makes PIN blocks of a format: 4

@@ -78,7 +78,7 @@ func newServer(t *testing.T) *server {
 		return secret.NewBytes(b)
 	}
 	s.Server, err = host.New(host.Config{
-		Ledger: l, Registry: s.registry, Handshaker: h, Issuer: nobody{}, ServerKey: s.key,
+		Ledger: l, Registry: s.registry, Handshaker: h, Verifier: attest.SoftwareVerifier{}, Issuer: nobody{}, ServerKey: s.key,
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: bytesOf(3, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: bytesOf(4, 16)},
 			PINTDES: host.Base{ID: [4]byte{3}, Key: tdes(5)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdes(6)},

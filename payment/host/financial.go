@@ -79,6 +79,9 @@ func (s *Server) financial(ctx context.Context, p *peer, e trade.Envelope) (trad
 		return trade.Envelope{}, s.refuse(err)
 	}
 	defer w.wipe()
+	if err := p.freshFor(w.m); err != nil {
+		return trade.Envelope{}, err
+	}
 	w.now = began
 	at := Point{Stage: StageVerified, MTI: w.m.MTI, Terminal: w.terminal.ID, Order: w.m.Order}
 	if err := s.c.Intercept(at); err != nil {

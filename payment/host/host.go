@@ -62,6 +62,10 @@ type Config struct {
 	// Handshaker makes channels; it asks the Registry who may have one. No
 	// default.
 	Handshaker channel.Handshaker
+	// Verifier judges the evidence that a unit gives inside its channel,
+	// before each payment and again before the PIN. It is the Handshaker's,
+	// as a rule. No default.
+	Verifier channel.Verifier
 	// Issuer decides about payments. No default.
 	Issuer Issuer
 	// Keys are the base keys of the terminals' PIN and message keys. No
@@ -102,6 +106,9 @@ type Limits struct {
 	Handle time.Duration
 	// Reply is how long writing an answer may take; zero means 10 s.
 	Reply time.Duration
+	// Evidence is how long evidence for a payment counts at most, from when it
+	// was judged; zero means ten minutes.
+	Evidence time.Duration
 }
 
 func (c *Config) complete() error {
@@ -112,6 +119,7 @@ func (c *Config) complete() error {
 		{"Ledger", c.Ledger == nil},
 		{"Registry", c.Registry == nil},
 		{"Handshaker", c.Handshaker == nil},
+		{"Verifier", c.Verifier == nil},
 		{"Issuer", c.Issuer == nil},
 		{"ServerKey", len(c.ServerKey) == 0},
 	} {

@@ -96,7 +96,7 @@ func (u *unit) ask(kind trade.Kind, body any, out any) error {
 	if err != nil {
 		u.r.t.Fatal(err)
 	}
-	reply, err := (&handler{u.r.s, &peer{identity: u.identity}}).Handle(context.Background(), &conn{id: u.identity}, e)
+	reply, err := (&handler{u.r.s, &peer{identity: u.identity, gate: proven{}}}).Handle(context.Background(), &conn{id: u.identity}, e)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
@@ -125,6 +126,9 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 	var req trade.TradeRequest
 	if err := e.Decode(&req); err != nil {
 		return trade.Envelope{}, errMalformed
+	}
+	if err := p.fresh(attest.BeforePayment, req.Order); err != nil {
+		return trade.Envelope{}, err
 	}
 	var out trade.Trade
 	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/tlv"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -79,6 +80,11 @@ var postgres driver.Driver
 // handshaker is none: most tests speak to the server's handler.
 type handshaker struct{ channel.Handshaker }
 
+// proven is the gate of a channel in which the unit proved itself a moment ago.
+type proven struct{ gate }
+
+func (proven) Fresh(attest.Moment, string) error { return nil }
+
 func newRig(t testing.TB) *rig {
 	return openRig(t, filepath.Join(t.TempDir(), "ledger.db"))
 }
@@ -112,7 +118,7 @@ func openRig(t testing.TB, path string) *rig {
 		t.Fatal(err)
 	}
 	r.s, err = New(Config{
-		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
+		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
 		Dialect: acquirer.Default().WithClock(clock), Now: clock,
 		Observe: func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.events = append(r.events, e) },
 		Intercept: func(p Point) error {
@@ -332,7 +338,7 @@ func (r *rig) enrolWith(id channel.Identity, format uint8) (trade.Grant, error) 
 		r.t.Fatal(err)
 	}
 	c := &conn{id: id}
-	out, err := (&handler{r.s, &peer{identity: id}}).Handle(context.Background(), c, e)
+	out, err := (&handler{r.s, &peer{identity: id, gate: proven{}}}).Handle(context.Background(), c, e)
 	if err != nil {
 		return trade.Grant{}, err
 	}
@@ -443,7 +449,7 @@ func (u *unit) seal(m *acquirer.Message) (*dukpt.Transaction, []byte) {
 // post hands bytes to the server's handler.
 func (u *unit) post(b []byte) ([]byte, error) {
 	e := trade.Envelope{Kind: trade.KindFinancial, Request: 1, Body: b}
-	out, err := (&handler{u.r.s, &peer{identity: u.identity}}).Handle(context.Background(), &conn{id: u.identity}, e)
+	out, err := (&handler{u.r.s, &peer{identity: u.identity, gate: proven{}}}).Handle(context.Background(), &conn{id: u.identity}, e)
 	if err == nil && out.Kind != trade.KindFinancialReply {
 		err = fmt.Errorf("reply of kind %d", out.Kind)
 	}

@@ -423,7 +423,7 @@ func TestBusy(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e := trade.Envelope{Kind: trade.KindFinancial, Request: 1, Body: b}
-	if _, err := r.s.financial(ctx, &peer{identity: u.identity}, e); code(err) != trade.CodeBusy {
+	if _, err := r.s.financial(ctx, &peer{identity: u.identity, gate: proven{}}, e); code(err) != trade.CodeBusy {
 		t.Errorf("got %v, want busy", err)
 	}
 	r.booked("afterwards", 0, 0, 0)

@@ -77,8 +77,12 @@ func (s *Server) ServeConn(ctx context.Context, rw io.ReadWriteCloser) error {
 		return fmt.Errorf("host: %w", err)
 	}
 	id := conn.Peer()
+	p := &peer{identity: id}
+	if p.gate, err = s.newGate(conn); err != nil {
+		return errors.Join(err, conn.Close())
+	}
 	s.c.Observe(Event{Terminal: id.TerminalID, Text: "channel up, to " + id.Purpose.String(), Took: s.c.Now().Sub(began)})
-	err = comm.Serve(ctx, &patient{conn, s.c.Limits}, &handler{s, &peer{identity: id}})
+	err = comm.Serve(ctx, &patient{conn, s.c.Limits}, &handler{s, p})
 	switch {
 	case err == nil:
 		s.tell(id.TerminalID, "", "channel closed")
@@ -114,7 +118,11 @@ func (c *patient) WriteMessage(ctx context.Context, m []byte) error {
 }
 
 // peer is who is at the other end of a channel.
-type peer struct{ identity channel.Identity }
+type peer struct {
+	identity channel.Identity
+	// gate knows what was proven inside the channel.
+	gate gate
+}
 
 // handler answers the requests of one channel.
 type handler struct {
@@ -147,6 +155,10 @@ func (h *handler) Handle(ctx context.Context, conn channel.Conn, e trade.Envelop
 			return h.s.financial(ctx, h.p, e)
 		case trade.KindCancel:
 			return h.s.cancel(ctx, h.p, e)
+		case trade.KindAttest:
+			return h.s.challenge(h.p, e)
+		case trade.KindEvidence:
+			return h.s.evidence(ctx, h.p, e)
 		}
 	case channel.PurposeEnrol:
 		if e.Kind == trade.KindEnrol {

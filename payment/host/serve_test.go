@@ -70,7 +70,12 @@ type running struct {
 	done   chan error
 	device static
 	sign   signer
+	// attester is what sessions prove themselves with.
+	attester swap
 }
+
+// swap is an attester that can be replaced by another.
+type swap struct{ channel.Attester }
 
 func serve(t *testing.T) *running {
 	t.Helper()
@@ -80,6 +85,7 @@ func serve(t *testing.T) *running {
 		t.Fatal(err)
 	}
 	r.sign = signer{priv}
+	r.attester = swap{attest.Software{Keys: r.sign}}
 	key := newStatic(t)
 	hs, err := noise.NewServer(noise.ServerConfig{Static: key, Verifier: attest.SoftwareVerifier{}, Authorize: r.reg.Authorize, Activations: r.reg.ActivationKey})
 	if err != nil {
@@ -110,7 +116,7 @@ func (r *running) open(t *testing.T, c noise.ClientConfig) (*comm.Session, error
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := comm.Client{Link: r.addr, Handshaker: hs}
+	cl := comm.Client{Link: r.addr, Handshaker: hs, Attester: &r.attester}
 	return cl.Open(t.Context())
 }
 
@@ -168,11 +174,20 @@ func (r *running) pay(t *testing.T, u *unit) *comm.Session {
 	return s
 }
 
+// prove gives evidence for an order before its PIN.
+func prove(t *testing.T, s *comm.Session, order string) {
+	t.Helper()
+	if err := s.Attest(t.Context(), attest.BeforePIN, order); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Enrolment, trade, request and completion over a real socket.
 func TestServe(t *testing.T) {
 	r := serve(t)
 	u, s := r.enrol(t)
 	r.order("o1", 1234)
+	prove(t, s, "o1")
 	e, err := trade.Encode(trade.KindTradeRequest, 0, trade.TradeRequest{Order: "o1"})
 	if err != nil {
 		t.Fatal(err)
@@ -231,6 +246,7 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 		return nil
 	}
 	r.mu.Unlock()
+	prove(t, s, "o1")
 	_, b := u.seal(u.sale("o1", 1234, testPIN))
 	type result struct {
 		e   trade.Envelope
@@ -315,6 +331,7 @@ func TestLostAnswer(t *testing.T) {
 		return nil
 	}
 	r.mu.Unlock()
+	prove(t, s, "o1")
 	m := u.sale("o1", 1234, testPIN)
 	_, b := u.seal(m)
 	_, err := s.Call(t.Context(), trade.KindFinancial, b)

@@ -38,15 +38,19 @@ type Kind uint8
 // The kinds. Requests are odd in pairs with their replies; any request may be
 // answered by KindError.
 const (
-	KindTradeRequest   Kind = 1 // TradeRequest
-	KindTrade          Kind = 2 // Trade
-	KindFinancial      Kind = 3 // ISO 8583 request, advice or reversal
-	KindFinancialReply Kind = 4 // ISO 8583 response
-	KindCancel         Kind = 5 // Cancel
-	KindCancelled      Kind = 6 // empty object
-	KindEnrol          Kind = 7 // Enrol
-	KindGrant          Kind = 8 // Grant
-	KindError          Kind = 9 // Error
+	KindTradeRequest   Kind = 1  // TradeRequest
+	KindTrade          Kind = 2  // Trade
+	KindFinancial      Kind = 3  // ISO 8583 request, advice or reversal
+	KindFinancialReply Kind = 4  // ISO 8583 response
+	KindCancel         Kind = 5  // Cancel
+	KindCancelled      Kind = 6  // empty object
+	KindEnrol          Kind = 7  // Enrol
+	KindGrant          Kind = 8  // Grant
+	KindError          Kind = 9  // Error
+	KindAttest         Kind = 11 // Attest
+	KindChallenge      Kind = 12 // Challenge
+	KindEvidence       Kind = 13 // Evidence
+	KindAttested       Kind = 14 // Attested
 )
 
 // ErrMalformed: an envelope or a body is not of this format.
@@ -75,7 +79,7 @@ func Parse(b []byte) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("%w: version %d, want %d", ErrMalformed, b[0], Version)
 	}
 	k := Kind(b[1])
-	if k < KindTradeRequest || k > KindError {
+	if k < KindTradeRequest || k > KindAttested || k == KindError+1 {
 		return Envelope{}, fmt.Errorf("%w: kind %d", ErrMalformed, k)
 	}
 	return Envelope{Kind: k, Request: binary.BigEndian.Uint32(b[2:]), Body: b[headerLen:]}, nil
@@ -227,13 +231,30 @@ const (
 	CodeBusy         Code = "busy"
 	CodeInternal     Code = "internal"
 	CodeUnsupported  Code = "unsupported"
+	// CodeAttest: the request needs evidence that is newer: Reason is the
+	// moment, and the same request can be sent again after it.
+	CodeAttest Code = "attest"
+	// CodeEvidence: the evidence was refused: Reason is why.
+	CodeEvidence Code = "evidence"
+	// CodeVerifier: the evidence could not be judged now. Nobody says that
+	// the device is bad.
+	CodeVerifier Code = "verifier"
 )
 
 // Error is the server's word that it did not carry out a request.
 type Error struct {
 	Code Code   `json:"code"`
 	Text string `json:"text"`
+	// Reason is more for machines: the moment for CodeAttest, a
+	// channel.Reason for CodeEvidence.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Error returns code and text.
-func (e *Error) Error() string { return "trade: server: " + string(e.Code) + ": " + e.Text }
+func (e *Error) Error() string {
+	s := "trade: server: " + string(e.Code)
+	if e.Reason != "" {
+		s += " (" + e.Reason + ")"
+	}
+	return s + ": " + e.Text
+}

@@ -33,6 +33,8 @@ type Client struct {
 	Link trusted.Link
 	// Handshaker makes the channel.
 	Handshaker channel.Handshaker
+	// Attester proves the device again inside the channel; nil can't.
+	Attester channel.Attester
 }
 
 // Open brings a channel up. Where the handshaker says that another attempt takes
@@ -60,15 +62,16 @@ func (c *Client) open(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("comm: %w", err)
 	}
-	return &Session{conn: conn}, nil
+	return &Session{conn: conn, attester: c.Attester}, nil
 }
 
 // Session is an established channel. Calls run one at a time.
 type Session struct {
-	mu   sync.Mutex
-	conn channel.Conn
-	next uint32
-	dead bool
+	mu       sync.Mutex
+	conn     channel.Conn
+	attester channel.Attester
+	next     uint32
+	dead     bool
 }
 
 // Conn returns the channel, for its peer, binding and exporter.
