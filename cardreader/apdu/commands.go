@@ -47,6 +47,7 @@ const (
 	RefTC   = 0x40
 	RefARQC = 0x80
 	RefCDA  = 0x10
+	RefXDA  = 0x08
 )
 
 // GenerateAC asks for a cryptogram.

@@ -137,7 +137,7 @@ func cryptogram(p1 byte) []string {
 	switch p1 & 0x18 {
 	case RefCDA:
 		out = append(out, "combined signature asked for")
-	case 0x08:
+	case RefXDA:
 		out = append(out, "extended signature asked for")
 	}
 	return out

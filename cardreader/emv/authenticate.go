@@ -19,9 +19,10 @@ const (
 	SDA
 	DDA
 	CDA
+	XDA
 )
 
-// String returns "none", "SDA", "DDA" or "CDA".
+// String returns "none", "SDA", "DDA", "CDA" or "XDA".
 func (m ODAMethod) String() string {
 	switch m {
 	case SDA:
@@ -30,6 +31,8 @@ func (m ODAMethod) String() string {
 		return "DDA"
 	case CDA:
 		return "CDA"
+	case XDA:
+		return "XDA"
 	}
 	return "none"
 }
@@ -37,8 +40,8 @@ func (m ODAMethod) String() string {
 // ODA is the result of offline data authentication.
 type ODA struct {
 	Method ODAMethod
-	// OK is set when the data and, for CDA, every cryptogram so far was
-	// authentic.
+	// OK is set when the data and, for CDA and XDA, every cryptogram so far
+	// was authentic.
 	OK bool
 	// Reason says why not.
 	Reason string
@@ -63,6 +66,11 @@ func (o ODA) String() string {
 func (s *Session) authenticateData(ctx context.Context) error {
 	caps := s.k.c.Terminal.Capabilities
 	switch {
+	case s.aip.Has(tags.AIPXDA) && caps.Security(tags.CapXDA):
+		s.oda.Method = XDA
+		s.missingForODA()
+		s.recoverXDA()
+		return nil
 	case s.aip.Has(tags.AIPCDA) && caps.Security(tags.CapCDA):
 		s.oda.Method = CDA
 	case s.aip.Has(tags.AIPDDA) && caps.Security(tags.CapDDA):
@@ -104,8 +112,11 @@ func (s *Session) authenticateData(ctx context.Context) error {
 // authentication gets (Book 3, table 35).
 func (s *Session) missingForODA() {
 	need := []tlv.Tag{tags.CAPublicKeyIndex, tags.IssuerCertificate, tags.IssuerExponent, tags.ICCCertificate, tags.ICCExponent}
-	if s.oda.Method == SDA {
+	switch s.oda.Method {
+	case SDA:
 		need = []tlv.Tag{tags.CAPublicKeyIndex, tags.IssuerCertificate, tags.IssuerExponent, tags.SignedStaticData}
+	case XDA:
+		need = []tlv.Tag{tags.CAPublicKeyIndex, tags.IssuerCertificate, tags.ICCCertificate}
 	}
 	for _, t := range need {
 		if s.get(t) == nil {
@@ -118,6 +129,8 @@ func (s *Session) missingForODA() {
 func (s *Session) odaFailed(err error) {
 	s.oda.OK, s.oda.Reason = false, err.Error()
 	switch s.oda.Method {
+	case XDA:
+		s.tvr.Set(tags.TVRXDAFailed)
 	case CDA:
 		s.tvr.Set(tags.TVRCDAFailed)
 	case DDA:

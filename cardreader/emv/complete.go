@@ -53,7 +53,7 @@ func (s *Session) Complete(ctx context.Context, r HostResponse) (Outcome, error)
 	s.completed, s.decision = true, Declined
 	var err error
 	if r.Unable {
-		err = s.generateSecond(ctx, s.unable())
+		err = s.withoutIssuer(ctx)
 	} else {
 		err = s.answered(ctx, r)
 	}
@@ -61,6 +61,14 @@ func (s *Session) Complete(ctx context.Context, r HostResponse) (Outcome, error)
 		s.reasons = append(s.reasons, "the card did not complete")
 	}
 	return s.Outcome(), err
+}
+
+// withoutIssuer ends a transaction about which the issuer could not be asked.
+func (s *Session) withoutIssuer(ctx context.Context) error {
+	if s.xda.failed {
+		return s.unableAfterXDA(ctx)
+	}
+	return s.generateSecond(ctx, s.unable())
 }
 
 // answered gives the issuer's answer to the card.
@@ -82,7 +90,13 @@ func (s *Session) answered(ctx context.Context, r HostResponse) error {
 	if err := s.runScripts(ctx, before, tags.TVRScriptFailedBefore); err != nil {
 		return err
 	}
-	if err := s.generateSecond(ctx, request); err != nil {
+	if s.cryptogram == tags.TC {
+		// A TC for which XDA failed was sent to the issuer: the card has nothing
+		// more to say (Book 4, 6.3.2.2.4).
+		if request == apdu.RefTC {
+			s.decision = Approved
+		}
+	} else if err := s.generateSecond(ctx, request); err != nil {
 		return err
 	}
 	if err := s.runScripts(ctx, after, tags.TVRScriptFailedAfter); err != nil {

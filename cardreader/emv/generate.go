@@ -30,6 +30,15 @@ func (s *Session) generateFirst(ctx context.Context) error {
 	}
 	s.tsi.Set(tags.TSICardRiskPerformed)
 	s.offlineARC(s.cryptogram)
+	if s.oda.Method == XDA {
+		s.tsi.Set(tags.TSIODAPerformed)
+		if s.xda.unrecovered {
+			s.tvr.Set(tags.TVRECRecoveryFailed)
+		}
+		if s.xda.failed && s.cryptogram != tags.AAC {
+			return s.judgeXDA(ctx)
+		}
+	}
 	switch {
 	case s.cryptogram == tags.AAC:
 		s.decision = Declined
@@ -45,11 +54,22 @@ func (s *Session) generateFirst(ctx context.Context) error {
 		s.decision = Declined
 		s.fromTerminal[tags.ARC] = []byte(arcOfflineDeclined)
 	case s.cryptogram == tags.ARQC:
-		s.decision = Online
+		return s.goOnline(ctx)
 	default:
 		s.decision = Approved
 	}
 	return nil
+}
+
+// goOnline leaves the transaction to the issuer. A terminal that never goes
+// online is unable to, at once (Book 3, 10.7).
+func (s *Session) goOnline(ctx context.Context) error {
+	s.decision = Online
+	if !s.k.c.Terminal.Type.OfflineOnly() {
+		return nil
+	}
+	s.completed, s.decision = true, Declined
+	return s.withoutIssuer(ctx)
 }
 
 // offlineARC sets the code that the terminal gives a transaction which ends
@@ -70,8 +90,12 @@ func (s *Session) offlineARC(c tags.Cryptogram) {
 func (s *Session) generate(ctx context.Context, step Step, request byte, data, cdol1, cdol2 []byte) (bool, error) {
 	signed := s.cdaWanted && request != apdu.RefAAC
 	reference := request
-	if signed {
+	switch {
+	case signed:
 		reference |= apdu.RefCDA
+	case s.oda.Method == XDA:
+		// Always, an AAC included, and after a failure too (Book 2, 12.5.1).
+		reference |= apdu.RefXDA
 	}
 	r, err := s.send(ctx, step, "GENERATE AC for "+tags.Cryptogram(request).String(), apdu.GenerateAC(reference, data))
 	if err != nil {
@@ -110,6 +134,9 @@ func (s *Session) generate(ctx context.Context, step Step, request byte, data, c
 		return false, breach(step, tags.ApplicationCryptogram, "missing or not 8 bytes")
 	}
 	s.take(kind, objects)
+	if s.oda.Method == XDA && !s.verifyXDA(step, kind, objects, response, cdol1, cdol2) {
+		return false, nil
+	}
 	s.tell(step, "the card answers with %s", strings.Join(tags.CIDValue(cid[0]).Describe(), ", "))
 	return true, nil
 }

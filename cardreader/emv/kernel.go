@@ -8,8 +8,8 @@
 // rest. The kernel asks for a PIN, a choice and keys through interfaces of its
 // own, and keeps no card data after Session.Close.
 //
-// It has no XDA (Book 2, the elliptic-curve scheme of 4.4), no biometric
-// verification, and leaves the character sets that a display lacks to the label;
+// It has no biometric verification and no PIN encipherment on elliptic curves
+// (Book 2, 13), and leaves the character sets that a display lacks to the label;
 // CDA is asked for with every ARQC and TC (mode 1 of Book 4, 6.3.2). Card data
 // that breaks a rule ends the session with a typed error; what card, terminal or
 // issuer decide is an Outcome.

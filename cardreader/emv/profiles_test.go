@@ -144,6 +144,7 @@ func TestProfiles(t *testing.T) {
 		"decline-second": with(func(e *ending) { e.Last = "declined AAC" }),
 		"refused-app":    with(func(e *ending) { e.Name = "CREDIT" }),
 		"long-pan":       good,
+		"xda":            with(func(e *ending) { e.ODA, e.TVR = "XDA ok", "0100048000" }),
 	}
 	for _, p := range simcard.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {

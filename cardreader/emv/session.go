@@ -63,6 +63,7 @@ type Session struct {
 	issuerKey *oda.Issuer
 	iccKey    *oda.PublicKey
 	cdaWanted bool
+	xda       xda
 	// bypassed is set once the cardholder passed a PIN entry over.
 	bypassed bool
 
@@ -91,6 +92,7 @@ func (k *Kernel) session(c cardreader.Card, t Transaction) (*Session, error) {
 func (s *Session) restart() error {
 	s.wipe()
 	s.oda, s.issuerKey, s.iccKey, s.cdaWanted, s.bypassed = ODA{}, nil, nil, false, false
+	s.xda = xda{}
 	s.fromCard = map[tlv.Tag][]byte{}
 	s.reasons = nil
 	delete(s.fromTerminal, tags.TerminalCAPublicKeyIndex)

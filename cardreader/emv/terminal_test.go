@@ -20,13 +20,13 @@ func TestTerminalFile(t *testing.T) {
 	term := terminal(t)
 	want := emv.Application{
 		AID: bin("A0000000041010"), Partial: true, Version: [2]byte{0, 0x96},
-		TACDenial: [5]byte{0, 0x10, 0, 0, 0}, TACOnline: [5]byte{0xD8, 0x40, 0x04, 0xF8, 0}, TACDefault: [5]byte{0xD8, 0x40, 0, 0xA8, 0},
+		TACDenial: [5]byte{0, 0x10, 0, 0, 0}, TACOnline: [5]byte{0xD8, 0x40, 0x04, 0xF9, 0x06}, TACDefault: [5]byte{0xD8, 0x40, 0, 0xA9, 0x06},
 		DefaultDDOL: bin("9F3704"), DefaultTDOL: []byte{}, RiskData: []byte{},
 	}
 	if d := cmp.Diff(want, term.Applications[1]); d != "" {
 		t.Error(d)
 	}
-	if term.Type != 0x21 || term.Country != 276 || term.ID != "TERM0001" || term.Capabilities != (tags.CapabilitiesValue{0xE0, 0xF8, 0xC8}) || !term.Type.OnlineOnly() {
+	if term.Type != 0x21 || term.Country != 276 || term.ID != "TERM0001" || term.Capabilities != (tags.CapabilitiesValue{0xE0, 0xF8, 0xCC}) || !term.Type.OnlineOnly() {
 		t.Errorf("terminal %+v", term)
 	}
 }

@@ -20,8 +20,10 @@ type capkFile struct {
 type capkEntry struct {
 	RID      string `json:"rid"`
 	Index    string `json:"index"`
-	Modulus  string `json:"modulus"`
-	Exponent string `json:"exponent"`
+	Modulus  string `json:"modulus,omitempty"`
+	Exponent string `json:"exponent,omitempty"`
+	Suite    string `json:"suite,omitempty"`
+	Point    string `json:"point,omitempty"`
 	Expiry   string `json:"expiry"`
 	SHA1     string `json:"sha1"`
 }
@@ -52,6 +54,14 @@ func WriteCAPK(w io.Writer, k *PKI, profiles []Profile) error {
 				continue
 			}
 			seen[id{rid, index}] = true
+			if a.AIP[0]&aipXDA != 0 {
+				ca, err := k.EC.authority(a.AID[:5], index)
+				if err != nil {
+					return err
+				}
+				out.CAPK = append(out.CAPK, ca.entry())
+				continue
+			}
 			ca, err := k.authority(a.AID[:5], index)
 			if err != nil {
 				return err
@@ -65,14 +75,20 @@ func WriteCAPK(w io.Writer, k *PKI, profiles []Profile) error {
 // entry is one key; the check sum is over RID, index, modulus and exponent
 // (Book 2, 11.2.2).
 func (a *Authority) entry() capkEntry {
-	h := sha1.New()
-	h.Write(append(a.RID[:len(a.RID):len(a.RID)], a.Index))
-	h.Write(a.Key.Modulus())
-	h.Write(a.Key.Exponent())
 	return capkEntry{
 		RID: hexString(a.RID[:]), Index: fmt.Sprintf("%02X", a.Index), Modulus: hexString(a.Key.Modulus()),
-		Exponent: hexString(a.Key.Exponent()), Expiry: a.Expiry, SHA1: hexString(h.Sum(nil)),
+		Exponent: hexString(a.Key.Exponent()), Expiry: a.Expiry, SHA1: checkSum(a.RID, a.Index, a.Key.Modulus(), a.Key.Exponent()),
 	}
+}
+
+func checkSum(rid [5]byte, index byte, key ...[]byte) string {
+	h := sha1.New()
+	h.Write(rid[:])
+	h.Write([]byte{index})
+	for _, b := range key {
+		h.Write(b)
+	}
+	return hexString(h.Sum(nil))
 }
 
 type cardsFile struct {

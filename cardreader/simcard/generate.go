@@ -28,11 +28,12 @@ const (
 func (c *Card) generateAC(cmd apdu.Command) ([]byte, apdu.Status) {
 	s := &c.session
 	want := cmd.P1 & 0xC0
-	cda := cmd.P1&apdu.RefCDA != 0
+	signature := cmd.P1 & (apdu.RefCDA | apdu.RefXDA)
 	switch {
-	case cmd.P2 != 0 || cmd.P1&^(0xC0|apdu.RefCDA) != 0 || want == 0xC0:
+	case cmd.P2 != 0 || cmd.P1&^(0xC0|apdu.RefCDA|apdu.RefXDA) != 0 || want == 0xC0:
 		return nil, 0x6A86
-	case cda && s.app.spec.AIP[0]&aipCDA == 0:
+	case signature == apdu.RefCDA && s.app.spec.AIP[0]&aipCDA == 0, signature == apdu.RefXDA && s.app.spec.AIP[0]&aipXDA == 0,
+		signature == apdu.RefCDA|apdu.RefXDA:
 		return nil, 0x6A86
 	case cmd.Ne != 256:
 		return nil, 0x6700
@@ -66,7 +67,7 @@ func (c *Card) generateAC(cmd apdu.Command) ([]byte, apdu.Status) {
 	if err != nil {
 		return undo()
 	}
-	body, err := c.acResponse(given, reason, ac, iad, cda, second, transaction{dol, data})
+	body, err := c.acResponse(given, reason, ac, iad, signature, second, transaction{dol, data})
 	if err != nil {
 		return undo()
 	}
@@ -243,12 +244,20 @@ func (c *Card) cryptogram(kind byte, t transaction) (ac [8]byte, iad []byte, err
 }
 
 // acResponse writes the response, with the CDA signature when asked for and the
-// cryptogram is no AAC (Book 2, 6.6.1).
-func (c *Card) acResponse(kind, reason byte, ac [8]byte, iad []byte, cda, second bool, t transaction) ([]byte, error) {
+// cryptogram is no AAC (Book 2, 6.6.1), or the XDA signature when asked for.
+func (c *Card) acResponse(kind, reason byte, ac [8]byte, iad []byte, signature byte, second bool, t transaction) ([]byte, error) {
 	s := &c.session
 	cid := tlv.Object{Tag: 0x9F27, Value: []byte{kind | reason}}
 	atc := tlv.Object{Tag: 0x9F36, Value: be16(s.mem.ATC)}
-	if !cda || kind == aac {
+	if signature == apdu.RefXDA {
+		response := tlv.Append(tlv.Append(nil, cid.Tag, cid.Value), atc.Tag, atc.Value)
+		response = tlv.Append(tlv.Append(response, 0x9F26, ac[:]), 0x9F10, iad)
+		if second {
+			return c.signXDA(response, t.data)
+		}
+		return c.signXDA(response, s.pdolData, t.data)
+	}
+	if signature == 0 || kind == aac {
 		return s.app.respond(cid, atc, tlv.Object{Tag: 0x9F26, Value: ac[:]}, tlv.Object{Tag: 0x9F10, Value: iad}), nil
 	}
 	// The hash covers what was sent and the response without its signature.

@@ -2,6 +2,7 @@ package simcard
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/payunit/payunit/cardreader/tlv"
@@ -75,7 +76,7 @@ func personalise(p *Profile, s *Application, o Options) (*application, error) {
 		return nil, err
 	}
 	a.fci = a.makeFCI()
-	if err := a.makeRecords(o.PKI); err != nil {
+	if err := a.makeRecords(o.PKI, o.Rand); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -147,7 +148,7 @@ func (c *Card) directoryRecord(n byte) ([]byte, bool) {
 }
 
 // makeRecords writes the files and the AFL, and signs what is to be signed.
-func (a *application) makeRecords(pki *PKI) error {
+func (a *application) makeRecords(pki *PKI, random io.Reader) error {
 	s := a.spec
 	a.records = map[recordID][]byte{}
 	put := func(sfi, n byte, body []byte) error {
@@ -176,7 +177,13 @@ func (a *application) makeRecords(pki *PKI) error {
 	}
 	// The AIP joins the signed data because 9F4A names it.
 	signed := append(append([]byte(nil), static...), a.aip...)
-	keys, err := a.keyRecords(pki, signed)
+	var keys [][]byte
+	var err error
+	if s.AIP[0]&aipXDA != 0 {
+		keys, err = a.ecRecords(&pki.EC, random, static)
+	} else {
+		keys, err = a.keyRecords(pki, signed)
+	}
 	if err != nil {
 		return err
 	}

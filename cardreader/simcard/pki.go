@@ -17,6 +17,8 @@ type PKI struct {
 	Issuer      *Key
 	ICC         *Key // dynamic signatures
 	PIN         *Key // PIN encipherment
+	// EC is needed for profiles with XDA only.
+	EC ECKeys
 	// AC, SMI and SMC are double-length TDES issuer master keys for
 	// cryptograms, script MACs and script encipherment.
 	AC, SMI, SMC secret.Bytes
@@ -73,7 +75,9 @@ func NewPKI(random io.Reader) (*PKI, error) {
 		}
 		*to = secret.NewBytes(b)
 	}
-	return k, nil
+	var err error
+	k.EC, err = newECKeys(random)
+	return k, err
 }
 
 // authorities are the RIDs and indexes that the built-in profiles name.

@@ -58,7 +58,8 @@ type Application struct {
 	Format int
 
 	// CAIndex names the CA key of the AID's RID that signed the issuer
-	// certificate, Serial the issuer certificate.
+	// certificate, Serial the issuer certificate. With XDA in the AIP all keys
+	// are of an elliptic curve, and the other methods can't be there.
 	CAIndex byte
 	Serial  [3]byte
 	// WrongSignature spoils each dynamic signature.
@@ -101,6 +102,7 @@ const (
 	aipCVM        = 0x10
 	aipDDA        = 0x20
 	aipSDA        = 0x40
+	aipXDA        = 0x80
 )
 
 const pinTryLimit = 3
@@ -144,6 +146,8 @@ func (a *Application) check() string {
 		return "dates, want YYMMDD"
 	case len(a.CVMList) < 10 || len(a.CVMList)%2 != 0:
 		return "CVM list"
+	case a.AIP[0]&aipXDA != 0 && a.AIP[0]&(aipSDA|aipDDA|aipCDA) != 0:
+		return "XDA and a method of RSA: the card has one issuer certificate"
 	case a.Format != 1 && a.Format != 2:
 		return "response format"
 	}

@@ -22,6 +22,7 @@ const (
 const (
 	indexKnown   = 0xF1
 	indexUnknown = 0xF2
+	indexEC      = 0xF3
 )
 
 // Data object lists of the built-in profiles.
@@ -185,6 +186,12 @@ func builtin() []Profile {
 		b.AID, b.Label, b.Priority = unhex(aidMastercard), "CREDIT", 2
 		b.Contactless = nil
 		p.Applications = append(p.Applications, b)
+	})
+	add("xda", "elliptic-curve data authentication (XDA), PDOL, response format 2", "4761739001010267", func(_ *Profile, a *Application) {
+		a.AIP[0] = a.AIP[0]&^aipDDA | aipXDA
+		a.PDOL = unhex("9F33039F0206")
+		a.DDOL = nil
+		a.Format, a.CAIndex = 2, indexEC
 	})
 	add("long-pan", "PAN of 19 digits, key derivation B, EMV2000 session keys", "4761739001010250019", func(_ *Profile, a *Application) {
 		a.Derivation, a.Session = "B", "emv2000"

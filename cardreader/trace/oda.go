@@ -26,7 +26,7 @@ type Check struct {
 // ODAReport is what data authentication says of one application of a trace.
 type ODAReport struct {
 	AID string `json:"aid"`
-	// Methods are what the card supports, of "SDA", "DDA", "CDA".
+	// Methods are what the card supports, of "SDA", "DDA", "CDA", "XDA".
 	Methods []string `json:"methods"`
 	Checks  []Check  `json:"checks"`
 }
@@ -95,6 +95,10 @@ func (t *Trace) checkSession(s *session, aid []byte, keys oda.Keys, on time.Time
 	run := &odaRun{session: s, t: t, on: on, report: &r}
 	defer func() { run.pan.Wipe() }()
 	run.findPAN()
+	if cert := s.data[tags.IssuerCertificate]; len(cert) > 0 && tags.AIPValue(s.aip).Has(tags.AIPXDA) {
+		run.extended(oda.RID(aid[:5]), keys)
+		return r
+	}
 	if !run.recoverIssuer(oda.RID(aid[:5]), keys) {
 		return r
 	}
@@ -116,7 +120,7 @@ func methods(aip []byte) []string {
 	for _, m := range []struct {
 		bit  byte
 		name string
-	}{{tags.AIPSDA, "SDA"}, {tags.AIPDDA, "DDA"}, {tags.AIPCDA, "CDA"}} {
+	}{{tags.AIPSDA, "SDA"}, {tags.AIPDDA, "DDA"}, {tags.AIPCDA, "CDA"}, {tags.AIPXDA, "XDA"}} {
 		if tags.AIPValue(aip).Has(m.bit) {
 			out = append(out, m.name)
 		}
@@ -193,21 +197,28 @@ func (r *odaRun) recoverIssuer(rid oda.RID, keys oda.Keys) bool {
 // staticData gathers what signatures cover: the records that the file locator
 // marks, in its order.
 func (r *odaRun) staticData() {
-	var records []oda.Record
+	records, ok := r.signedRecords()
+	if !ok {
+		return
+	}
+	var err error
+	r.static, err = oda.StaticData(records, r.data[tags.SDATagList], [2]byte(r.aip))
+	r.add(oda.StepRecords, err, fmt.Sprintf("%d records, %d bytes with what 9F4A asks for", len(records), len(r.static)))
+}
+
+func (r *odaRun) signedRecords() (records []oda.Record, ok bool) {
 	for at := 0; at+4 <= len(r.afl); at += 4 {
 		sfi, first, n := r.afl[at]>>3, r.afl[at+1], r.afl[at+3]
 		for i := range n {
 			j := slices.IndexFunc(r.records, func(f fileRecord) bool { return f.sfi == sfi && f.number == first+i })
 			if j < 0 {
 				r.add(oda.StepRecords, fmt.Errorf("record %d of file %d is not in the trace", first+i, sfi), "")
-				return
+				return nil, false
 			}
 			records = append(records, oda.Record{SFI: sfi, Data: r.records[j].data})
 		}
 	}
-	var err error
-	r.static, err = oda.StaticData(records, r.data[tags.SDATagList], [2]byte(r.aip))
-	r.add(oda.StepRecords, err, fmt.Sprintf("%d records, %d bytes with what 9F4A asks for", len(records), len(r.static)))
+	return records, true
 }
 
 // masked skips a step for which masking took out the data.

@@ -1,6 +1,9 @@
 package oda
 
-import "crypto/sha1"
+import (
+	"crypto/sha1"
+	"math/big"
+)
 
 // Rehash makes the hash of an altered block right again.
 func Rehash(block []byte, hashed ...[]byte) {
@@ -22,3 +25,13 @@ func Raw(step string, k PublicKey, signature []byte) ([]byte, error) {
 
 // DynamicData is what VerifyDDA and VerifyCDA read the number from.
 var DynamicData = dynamicData
+
+// VerifySDSA checks a signature with a whole point, whichever of its two
+// y-coordinates it has.
+func VerifySDSA(s Suite, x, y *big.Int, message, signature []byte) string {
+	p, _ := s.params()
+	return p.verify(x, y, message, signature)
+}
+
+// VerifyEC checks a signature with a key as certificates hold it.
+func (k ECKey) VerifyEC(message, signature []byte) string { return k.verify(message, signature) }

@@ -11,10 +11,12 @@ type Record struct {
 	Data []byte // the response to READ RECORD, without its status word
 }
 
-// tagAIP and tagTemplate are 82 and 70; oda needs no dictionary.
+// The tags of AIP, template, AID and PDOL; oda needs no dictionary.
 const (
 	tagAIP      tlv.Tag = 0x82
 	tagTemplate tlv.Tag = 0x70
+	tagAID      tlv.Tag = 0x9F06
+	tagPDOL     tlv.Tag = 0x9F38
 )
 
 // StaticData assembles what signatures over card data cover (Book 2, 5.1.1, and

@@ -91,6 +91,7 @@ const (
 	CapDDA           byte = 0x40
 	CapCardCapture   byte = 0x20
 	CapCDA           byte = 0x08
+	CapXDA           byte = 0x04
 )
 
 // CVM reports whether a CVM bit of the second byte is set.

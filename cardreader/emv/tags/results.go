@@ -18,6 +18,7 @@ const (
 	TVRDDAFailed             TVRBit = 0x0008
 	TVRCDAFailed             TVRBit = 0x0004
 	TVRSDASelected           TVRBit = 0x0002
+	TVRXDASelected           TVRBit = 0x0001
 	TVRVersionsDiffer        TVRBit = 0x0180
 	TVRExpired               TVRBit = 0x0140
 	TVRNotYetEffective       TVRBit = 0x0120
@@ -34,10 +35,13 @@ const (
 	TVRUpperConsecutiveLimit TVRBit = 0x0320
 	TVRRandomlySelected      TVRBit = 0x0310
 	TVRMerchantForcedOnline  TVRBit = 0x0308
+	TVRXDAFailed             TVRBit = 0x0301
 	TVRDefaultTDOL           TVRBit = 0x0480
 	TVRIssuerAuthFailed      TVRBit = 0x0440
 	TVRScriptFailedBefore    TVRBit = 0x0420
 	TVRScriptFailedAfter     TVRBit = 0x0410
+	TVRECKeyMissing          TVRBit = 0x0404
+	TVRECRecoveryFailed      TVRBit = 0x0402
 )
 
 // Set sets a bit.

@@ -15,7 +15,8 @@ import (
 
 // PKI returns the keys, made anew for each caller. They fit the built-in
 // profiles: three CA keys of 1984 bits, an issuer key of 1408, card keys of
-// 1152, and double-length TDES issuer master keys that many test tools share.
+// 1152, keys on P-256 for XDA, and double-length TDES issuer master keys that
+// many test tools share.
 func PKI() *simcard.PKI {
 	visa, mastercard := [5]byte{0xA0, 0, 0, 0, 0x03}, [5]byte{0xA0, 0, 0, 0, 0x04}
 	return &simcard.PKI{
@@ -27,9 +28,13 @@ func PKI() *simcard.PKI {
 		Issuer: key(issuer),
 		ICC:    key(icc),
 		PIN:    key(pin),
-		AC:     secret.NewBytes(unhex("0123456789ABCDEFFEDCBA9876543210")),
-		SMI:    secret.NewBytes(unhex("FEDCBA98765432100123456789ABCDEF")),
-		SMC:    secret.NewBytes(unhex("89ABCDEF0123456776543210FEDCBA98")),
+		EC: simcard.ECKeys{
+			Authorities: []simcard.ECAuthority{{RID: visa, Index: 0xF3, Key: ecKey(visaECCA), Expiry: expiry}},
+			Issuer:      ecKey(ecIssuer), ICC: ecKey(ecICC),
+		},
+		AC:  secret.NewBytes(unhex("0123456789ABCDEFFEDCBA9876543210")),
+		SMI: secret.NewBytes(unhex("FEDCBA98765432100123456789ABCDEF")),
+		SMC: secret.NewBytes(unhex("89ABCDEF0123456776543210FEDCBA98")),
 	}
 }
 
@@ -40,6 +45,14 @@ type primes struct{ p, q string }
 
 func key(of primes) *simcard.Key {
 	k, err := simcard.NewKey(unhex(of.p), unhex(of.q), 3)
+	if err != nil {
+		panic("testkeys: " + err.Error()) // a constant of this file is wrong
+	}
+	return k
+}
+
+func ecKey(private string) *simcard.ECKey {
+	k, err := simcard.NewECKey(simcard.SuiteP256, unhex(private))
 	if err != nil {
 		panic("testkeys: " + err.Error()) // a constant of this file is wrong
 	}
@@ -98,4 +111,11 @@ var (
 		q: "EAA6CA6663A8FE651B798D8529411B9326E0BB84D59F1F7B9F4CE171925FD498EF0212D4BA0FD36E6C7C925D46C465B7" +
 			"703FD69569FBC2BE47DE36D013F9AF625078F2F0321EA19B",
 	}
+)
+
+// The private numbers of the elliptic-curve keys, drawn once.
+const (
+	visaECCA = "C344351846ABE86D7C746345CCC51F0CD6349AB7A5421814ADDFA337143AB1A7"
+	ecIssuer = "F751905BB448D011AB1855A781BEC430A23A4AF056D943D944F0DC8FB41EBB14"
+	ecICC    = "BCCBA7CDE00A3C9E8CCF7CC080D4104FCB116B6D9C14B257245A14734E594729"
 )
