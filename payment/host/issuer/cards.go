@@ -62,7 +62,10 @@ type card struct {
 	expiry  string
 	scheme  cryptogram.Scheme
 	keys    cryptogram.Keys // the card's own, derived from the issuer's
-	pin     secret.Bytes
+	pin     secret.Bytes    // empty when the PIN is known by its PVV
+	pvk     secret.Bytes
+	pvki    byte
+	pvv     string
 	opening money.Amount
 	limit   int64
 	blocked bool
@@ -72,6 +75,17 @@ func (k *card) wipe() {
 	k.pan.Wipe()
 	k.keys.Wipe()
 	k.pin.Wipe()
+	k.pvk.Wipe()
+}
+
+// hasPIN compares a PIN with what the issuer knows of the card's. A PIN that no
+// PVV can be made of is a wrong one.
+func (k *card) hasPIN(pin secret.Bytes) bool {
+	if k.pvk.Len() == 0 {
+		return samePIN(pin, k.pin)
+	}
+	ok, err := VerifyPVV(k.pvk, k.pvki, pin, k.pan, k.pvv)
+	return ok && err == nil
 }
 
 // account is the card's account in the ledger.
@@ -127,6 +141,9 @@ type entry struct {
 	Session    text   `json:"session"`
 	CVN        text   `json:"cvn"`
 	PIN        text   `json:"pin"`
+	PVK        text   `json:"pvk"`
+	PVKI       text   `json:"pvki"`
+	PVV        text   `json:"pvv"`
 	Balance    *int64 `json:"balance"`
 	Currency   text   `json:"currency"`
 	Limit      *int64 `json:"limit"`
@@ -134,7 +151,7 @@ type entry struct {
 }
 
 func (e *entry) wipe() {
-	for _, t := range []text{e.PAN, e.AC, e.SMI, e.SMC, e.PIN} {
+	for _, t := range []text{e.PAN, e.AC, e.SMI, e.SMC, e.PIN, e.PVK} {
 		clear(t)
 	}
 }
@@ -149,7 +166,8 @@ func (e *entry) wipe() {
 //
 // Expiry is YYMM; balance and limit are minor units of the currency. The limit of
 // one payment, and blocked, may be left out: no limit of its own, not blocked.
-// Derivation, session and cvn are as cryptogram.ParseScheme reads them.
+// In place of "pin", "pvk":"HEX","pvki":"1","pvv":"1234" let the issuer verify a PIN
+// that it does not know. Derivation, session and cvn are as cryptogram.ParseScheme reads them.
 // Members that are not in this list, and a card that is in it twice, are refused.
 // Errors are *CardsError and wrap ErrCards, or are those of r.
 func ParseCards(r io.Reader) (*Cards, error) {
@@ -263,10 +281,9 @@ func parseCard(raw []byte) (*card, *CardsError) {
 		return bad("imk_ac", "can't be used for this card")
 	}
 	k.ref = reference(imk.AC, k.pan, k.psn)
-	if len(e.PIN) < 4 || len(e.PIN) > 12 || !digits(e.PIN) {
-		return bad("pin", "want 4 to 12 digits")
+	if member, reason := k.pinOf(&e); reason != "" {
+		return bad(member, reason)
 	}
-	k.pin = secret.CopyBytes(e.PIN)
 	currency, err := money.ByCode(string(e.Currency))
 	if err != nil || currency.Code() != string(e.Currency) {
 		return bad("currency", "want an ISO 4217 code in capitals")
@@ -282,6 +299,35 @@ func parseCard(raw []byte) (*card, *CardsError) {
 		k.limit = *e.Limit
 	}
 	return k, nil
+}
+
+// pinOf reads the PIN, or what stands for it.
+func (k *card) pinOf(e *entry) (member, reason string) {
+	if len(e.PVK)+len(e.PVKI)+len(e.PVV) == 0 {
+		if !isPIN(e.PIN) {
+			return "pin", "want 4 to 12 digits"
+		}
+		k.pin = secret.CopyBytes(e.PIN)
+		return "", ""
+	}
+	pvk := make([]byte, 16)
+	switch {
+	case len(e.PIN) > 0:
+		return "pin", "stands beside pvk, pvki and pvv, which are in its place"
+	case len(e.PVK) != 32:
+		return "pvk", "want 32 hex digits"
+	case len(e.PVKI) != 1 || !digits(e.PVKI):
+		return "pvki", "want one digit"
+	case len(e.PVV) != 4 || !digits(e.PVV):
+		return "pvv", "want four digits"
+	case k.pan.Len() < 12:
+		return "pvv", "takes a pan of 12 digits or more"
+	}
+	if _, err := hex.Decode(pvk, e.PVK); err != nil {
+		return "pvk", "want 32 hex digits"
+	}
+	k.pvk, k.pvki, k.pvv = secret.NewBytes(pvk), e.PVKI[0], string(e.PVV)
+	return "", ""
 }
 
 func digits[T ~[]byte | ~string](s T) bool {

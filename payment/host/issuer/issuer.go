@@ -273,7 +273,7 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 		return CodeNotHonoured, "the results say online PIN, and no PIN came"
 	case r.PIN.Len() > 0 && state.PINTries == 0:
 		return CodePINTries, "no PIN tries are left"
-	case r.PIN.Len() > 0 && !samePIN(r.PIN, k.pin):
+	case r.PIN.Len() > 0 && !k.hasPIN(r.PIN):
 		state.PINTries--
 		if state.PINTries == 0 {
 			return CodePINTries, "the PIN is wrong, and it was the last try"

@@ -289,3 +289,35 @@ func TestRefusedReferences(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestCardKnownByPVV: an issuer decides about a PIN that its file does not hold.
+func TestCardKnownByPVV(t *testing.T) {
+	pvv, err := PVV(secretHex(t, pair), '1', digitsOf("4821"), number(t, "4761739001010010"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := func(pvk, pvki, pvv string) line {
+		return line{more: fmt.Sprintf(`,"pin":"","pvk":%q,"pvki":%q,"pvv":%q`, pvk, pvki, pvv)}
+	}
+	d := newDesk(t, Config{}, by(pair, "1", pvv))
+	d.want("right", d.authorize(d.request(100, "4821")), CodeApproved)
+	d.want("wrong", d.authorize(d.request(100, "4822")), CodeWrongPIN)
+	d.want("right again", d.authorize(d.request(100, "4821")), CodeApproved)
+	d.want("wrong", d.authorize(d.request(100, "1234")), CodeWrongPIN)
+	d.want("wrong", d.authorize(d.request(100, "0000")), CodeWrongPIN)
+	d.want("last try", d.authorize(d.request(100, "9999")), CodePINTries)
+	pvk := d.k.pvk
+	d.i.Close()
+	if !bytes.Equal(pvk.Reveal(), make([]byte, 16)) {
+		t.Error("the PIN verification key is still there")
+	}
+	for place, l := range map[string]line{
+		"cards[0].pvk": by(pair[1:], "1", pvv), "cards[0].pvki": by(pair, "A", pvv), "cards[0].pvv": by(pair, "1", "12a4"),
+		"cards[0].pin": {more: fmt.Sprintf(`,"pvk":%q,"pvki":"1","pvv":%q`, pair, pvv)},
+	} {
+		var e *CardsError
+		if _, err := ParseCards(strings.NewReader(file(l))); !errors.As(err, &e) || e.Place != place {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+}
