@@ -26,7 +26,11 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/patient"
 )
+
+// stream is what a channel runs over.
+type stream = patient.Stream
 
 var (
 	_ channel.Handshaker = (*Client)(nil)
@@ -47,7 +51,7 @@ func (*Server) Client(_ context.Context, rw io.ReadWriteCloser) (channel.Conn, e
 // module that does not heed its context is left behind with a closed stream, and
 // its goroutine ends when it returns.
 func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, run func(ctx context.Context, rw stream) (*Conn, error)) (channel.Conn, error) {
-	s := withDeadlines(rw)
+	s := patient.With(rw)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	type outcome struct {

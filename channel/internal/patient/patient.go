@@ -1,4 +1,6 @@
-package noise
+// Package patient gives deadlines to byte streams that have none, for channels
+// over what an app hands in.
+package patient
 
 import (
 	"io"
@@ -7,18 +9,18 @@ import (
 	"time"
 )
 
-// stream is what a channel runs over: a byte stream whose reads and writes can
+// Stream is what a channel runs over: a byte stream whose reads and writes can
 // be given up.
-type stream interface {
+type Stream interface {
 	io.ReadWriteCloser
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
 
-// withDeadlines returns rw as a stream. One that has no deadlines of its own,
+// With returns rw as a stream. One that has no deadlines of its own,
 // as an app's relay may hand one in, is wrapped.
-func withDeadlines(rw io.ReadWriteCloser) stream {
-	if s, ok := rw.(stream); ok {
+func With(rw io.ReadWriteCloser) Stream {
+	if s, ok := rw.(Stream); ok {
 		return s
 	}
 	return newPatient(rw)
@@ -65,7 +67,7 @@ func newPatient(rw io.ReadWriteCloser) *patient {
 	return p
 }
 
-// Read implements stream. One that a deadline gave up goes on in the
+// Read implements Stream. One that a deadline gave up goes on in the
 // background, and the next Read has its bytes.
 func (p *patient) Read(b []byte) (int, error) {
 	o := &p.reading
@@ -98,7 +100,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write implements stream. After one that a deadline gave up, nothing more can
+// Write implements Stream. After one that a deadline gave up, nothing more can
 // be written: how much went out is unknown.
 func (p *patient) Write(b []byte) (int, error) {
 	o := &p.writing
@@ -141,7 +143,7 @@ func (p *patient) await(o *operation) (result, error) {
 	}
 }
 
-// Close implements stream.
+// Close implements Stream.
 func (p *patient) Close() error {
 	p.once.Do(func() {
 		close(p.closed)
@@ -158,13 +160,13 @@ func (p *patient) Close() error {
 	}
 }
 
-// SetReadDeadline implements stream.
+// SetReadDeadline implements Stream.
 func (p *patient) SetReadDeadline(t time.Time) error {
 	p.reading.deadline.set(t)
 	return nil
 }
 
-// SetWriteDeadline implements stream.
+// SetWriteDeadline implements Stream.
 func (p *patient) SetWriteDeadline(t time.Time) error {
 	p.writing.deadline.set(t)
 	return nil
