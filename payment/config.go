@@ -76,6 +76,11 @@ type Config struct {
 	Terminal emv.Terminal
 	// Language is the cardholder's, ISO 639-1; empty leaves it to the UI.
 	Language string
+	// MerchantLanguage is that of the merchant's receipts; empty is English.
+	MerchantLanguage string
+	// ReceiptWidth is the width of receipts on paper in columns: 32, 40 or 48
+	// as a rule, 24 at least; zero means 40.
+	ReceiptWidth int
 	// Dialect is the ISO 8583 dialect; nil means acquirer.Default().
 	Dialect *acquirer.Dialect
 	// Limits bound how long each phase may take; zero fields have defaults.
@@ -111,6 +116,9 @@ func (c *Config) complete() error {
 	}
 	if c.Dialect == nil {
 		c.Dialect = acquirer.Default()
+	}
+	if c.ReceiptWidth == 0 {
+		c.ReceiptWidth = 40
 	}
 	c.Limits.complete()
 	if c.Rand == nil {

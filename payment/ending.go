@@ -9,9 +9,6 @@ import (
 	"github.com/payunit/payunit/trusted"
 )
 
-// receiptWidth is the usual width of a terminal's paper, in characters.
-const receiptWidth = 40
-
 // result draws the result and its receipts up.
 func (p *run) result(end Outcome) Result {
 	o := p.outcome
@@ -33,6 +30,7 @@ func (p *run) result(end Outcome) Result {
 	}
 	tid, mid := p.u.c.Device.Identity()
 	d := receipt.Data{
+		Language: p.u.c.Language,
 		Merchant: p.trade.Merchant, MerchantID: mid, TerminalID: tid,
 		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback,
 		TruncatedPAN: truncated, Label: r.Label, AID: r.AID, Entry: r.Entry,
@@ -45,19 +43,29 @@ func (p *run) result(end Outcome) Result {
 	if r.Balance != "" {
 		d.Balance = &p.balance
 	}
-	if end != Approved && len(p.res.Reasons) > 0 {
-		d.Reason = p.res.Reasons[0]
-	}
-	if end == Unknown {
-		d.Outcome = "OUTCOME UNKNOWN: DO NOT PAY AGAIN"
+	if end != Approved {
+		d.Reason = p.why()
 	}
 	// Before the card was read there is nothing to give a receipt for.
 	if p.emv != nil {
-		r.Receipt = receipt.Text(d, receipt.Cardholder, receiptWidth)
-		r.MerchantReceipt = receipt.Text(d, receipt.Merchant, receiptWidth)
+		r.Receipt, r.ReceiptHTML = receipt.Text(d, receipt.Cardholder, p.u.c.ReceiptWidth), receipt.HTML(d, receipt.Cardholder)
+		d.Language = p.u.c.MerchantLanguage
+		r.MerchantReceipt = receipt.Text(d, receipt.Merchant, p.u.c.ReceiptWidth)
 	}
 	r.Timing = Timing{Card: p.timing.Card, Channel: p.line.waited, People: p.u.pin.people, Total: now.Sub(p.start)}
 	return r
+}
+
+// why is the reason for the cardholder: in their language where the bank gave
+// it, else the first of the result's.
+func (p *run) why() string {
+	switch {
+	case p.say != "":
+		return p.say.In(p.u.c.Language)
+	case len(p.res.Reasons) > 0:
+		return p.res.Reasons[0]
+	}
+	return ""
 }
 
 // announce tells the cardholder how it ended.
@@ -66,11 +74,7 @@ func (p *run) announce(ctx context.Context, r Result) {
 	case Approved:
 		p.notify(ctx, trusted.MessageApproved)
 	case Declined:
-		reason := ""
-		if len(p.res.Reasons) > 0 {
-			reason = p.res.Reasons[0]
-		}
-		p.notifyWith(ctx, trusted.MessageDeclined, map[string]string{"reason": reason})
+		p.notifyWith(ctx, trusted.MessageDeclined, map[string]string{"reason": p.why()})
 	case Cancelled:
 		p.notify(ctx, trusted.MessageCancelled)
 	case Unknown:

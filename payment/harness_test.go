@@ -252,6 +252,7 @@ type rigConfig struct {
 	dir             string
 	now             func() time.Time
 	observe         func(payment.Event)
+	language        string
 }
 
 // rig is an enrolled unit, and what it told.
@@ -315,7 +316,7 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	}
 	pc := payment.Config{
 		Device: device, Reader: w.reader(c), UI: r.holder, Pad: pad, Storage: v, CAKeys: w.caKeys(), Terminal: w.terminal(),
-		Limits: c.limits, Now: c.now,
+		Limits: c.limits, Language: c.language, Now: c.now,
 		Observe: func(e payment.Event) {
 			r.events = append(r.events, e)
 			if c.observe != nil {

@@ -19,12 +19,12 @@ func (p *run) question(ctx context.Context) Trigger {
 		return p.abandon(ctx, serverError("asking the bank", err))
 	}
 	p.res.ResponseCode, p.res.AuthCode = p.answer.ResponseCode, p.answer.AuthCode
-	code, _ := acquirer.LookupResponse(p.answer.ResponseCode)
+	code, _ := p.u.c.Dialect.Response(p.answer.ResponseCode)
 	p.u.tell(PhaseOnline, "the server answers %s: %s", p.answer.ResponseCode, code.Merchant)
 	cerr := p.generate(ctx, hostResponse(p.answer))
 	switch {
 	case !code.Approved():
-		p.reason("the bank declined: %s", code.Merchant)
+		p.declined(code)
 		return TriggerHostDeclined
 	case cerr != nil:
 		p.reason("the card did not take the answer: %s", kindOf(cerr))

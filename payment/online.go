@@ -67,7 +67,7 @@ func (p *run) request(ctx context.Context) Trigger {
 		return TriggerSilence
 	}
 	p.res.ResponseCode, p.res.AuthCode = p.answer.ResponseCode, p.answer.AuthCode
-	code, _ := acquirer.LookupResponse(p.answer.ResponseCode)
+	code, _ := p.u.c.Dialect.Response(p.answer.ResponseCode)
 	p.u.tell(PhaseOnline, "the server answers %s: %s", p.answer.ResponseCode, code.Merchant)
 	switch {
 	case code.Class == acquirer.ClassPartial:
@@ -78,8 +78,17 @@ func (p *run) request(ctx context.Context) Trigger {
 	case code.Approved():
 		return TriggerHostApproved
 	}
-	p.reason("the bank declined: %s", code.Merchant)
+	p.declined(code)
 	return TriggerHostDeclined
+}
+
+// declined notes the server's no.
+func (p *run) declined(code acquirer.Response) {
+	p.say = code.Cardholder
+	p.reason("the bank declined: %s", code.Merchant)
+	if code.Next != acquirer.NextNothing {
+		p.u.tell(PhaseOnline, "what follows: %s", code.Next)
+	}
 }
 
 // message makes the 0200 or 0100 of a card's ARQC.

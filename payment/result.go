@@ -68,9 +68,11 @@ type Result struct {
 	PendingReversal string `json:"pending_reversal,omitempty"`
 	// Reasons say in words why the payment ended as it did.
 	Reasons []string `json:"reasons"`
-	// Receipt is the cardholder's copy, 40 columns; MerchantReceipt is the
+	// Receipt is the cardholder's copy, Config.ReceiptWidth wide, and
+	// ReceiptHTML the same as a page of its own; MerchantReceipt is the
 	// merchant's.
 	Receipt         string    `json:"receipt"`
+	ReceiptHTML     string    `json:"receipt_html,omitempty"`
 	MerchantReceipt string    `json:"merchant_receipt"`
 	Time            time.Time `json:"time"`
 	Timing          Timing    `json:"timing"`

@@ -43,6 +43,8 @@ type run struct {
 	// is why it failed.
 	res Result
 	end *Result
+	// say is the server's no, for the cardholder; "" when it said none.
+	say acquirer.Phrase
 	// balance is what a balance inquiry found.
 	balance money.Amount
 	err     error

@@ -124,7 +124,8 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 		return err
 	}
 	defer resp.Wipe()
-	text, ok := acquirer.ResponseText(resp.ResponseCode)
+	code, _ := u.c.Dialect.Response(resp.ResponseCode)
+	text, ok := code.Merchant, code.Approved()
 	if !ok && follows {
 		// A no is an answer: nothing is owed.
 		u.tell(phase, "the server refuses the %s: %s", what, text)

@@ -30,7 +30,7 @@ type Dialect struct {
 // element.
 func NewDialect(t Table) (*Dialect, error) {
 	t.Elements = slices.Clone(t.Elements)
-	t.Rules, t.Transactions = slices.Clone(t.Rules), slices.Clone(t.Transactions)
+	t.Rules, t.Transactions, t.Codes = slices.Clone(t.Rules), slices.Clone(t.Transactions), slices.Clone(t.Codes)
 	if err := t.check(); err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (d *Dialect) Text() string { return d.t.Text }
 func (d *Dialect) Table() Table {
 	t := d.t
 	t.Elements = slices.Clone(t.Elements)
-	t.Rules, t.Transactions = slices.Clone(t.Rules), slices.Clone(t.Transactions)
+	t.Rules, t.Transactions, t.Codes = slices.Clone(t.Rules), slices.Clone(t.Transactions), slices.Clone(t.Codes)
 	return t
 }
 

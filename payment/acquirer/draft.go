@@ -264,7 +264,7 @@ func (w *draft) finish() error {
 		}
 	}
 	if w.action != "" {
-		code, reason := responseOfAction(m.MTI, w.action)
+		code, reason := d.responseOfAction(m.MTI, w.action)
 		if reason != "" {
 			return d.at(MemberActionCode, reason)
 		}

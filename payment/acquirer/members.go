@@ -131,7 +131,7 @@ func (d *Dialect) get(mem Member, m *Message) (v []byte, reason string) {
 	case MemberResponseCode:
 		return text(m.ResponseCode), ""
 	case MemberActionCode:
-		return actionCode(m)
+		return d.actionCode(m)
 	case MemberTerminalID:
 		return d.padded(mem, m.TerminalID)
 	case MemberMerchantID:

@@ -311,10 +311,92 @@ func TestResponseCodes(t *testing.T) {
 		}
 	}
 	for mti, action := range map[string]string{"0210": "000", "0430": "400", "0510": "500", "0810": "800"} {
-		b, reason := actionCode(&Message{MTI: mti, ResponseCode: "00"})
+		b, reason := full(t)[2].actionCode(&Message{MTI: mti, ResponseCode: "00"})
 		if string(b) != action || reason != "" {
 			t.Errorf("%s: %s %s", mti, b, reason)
 		}
+	}
+}
+
+// TestCodesOfAnAcquirer: the same code means different things at different
+// acquirers, and each says what follows.
+func TestCodesOfAnAcquirer(t *testing.T) {
+	d := full(t)[0]
+	visa, err := d.WithCodes(VisaCodes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mastercard, err := d.WithCodes(MastercardCodes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		d    *Dialect
+		code string
+		want Response
+	}{
+		{d, "70", Response{"70", ClassUnknown, SayDeclined, "declined, unknown code", "", NextNothing}},
+		{visa, "70", Response{"70", ClassRetry, SayInsert, "PIN data required", "", NextAnother}},
+		{mastercard, "70", Response{"70", ClassDeclined, SayContact, "contact the card's issuer", "", NextCallIssuer}},
+		{mastercard, "51", Response{"51", ClassRetry, SayFunds, "not sufficient funds", "116", NextAnother}},
+		{d, "01", Response{"01", ClassDeclined, SayContact, "refer to card issuer", "107", NextCallIssuer}},
+		{d, "10", Response{"10", ClassPartial, SayPartial, "approved for a partial amount", "002", NextSmaller}},
+		{d, "43", Response{"43", ClassPickUp, SayContact, "stolen card, pick up", "209", NextKeepCard}},
+		{d, "55", Response{"55", ClassPINWrong, SayWrongPIN, "wrong PIN", "117", NextEnterPIN}},
+		{d, "91", Response{"91", ClassLater, SayLater, "issuer or switch inoperative", "907", NextWait}},
+		{d, "30", Response{"30", ClassFormat, SayTerminal, "format error", "904", NextCallAcquirer}},
+		{d, "75", Response{"75", ClassPINBlocked, SayPINBlocked, "PIN tries exceeded", "106", NextNothing}},
+	} {
+		if got, _ := c.d.Response(c.code); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.code, got, c.want)
+		}
+		if c.want.Next.String() == "unknown" {
+			t.Errorf("%s: nothing is said of what follows", c.code)
+		}
+	}
+	for name, codes := range map[string][]Response{
+		"length":   {{"1", ClassDeclined, SayDeclined, "x", "", 0}},
+		"twice":    {{"1A", ClassDeclined, SayDeclined, "x", "", 0}, {"1A", ClassDeclined, SayDeclined, "x", "", 0}},
+		"class":    {{"1A", ClassUnknown, SayDeclined, "x", "", 0}},
+		"words":    {{"1A", ClassDeclined, SayDeclined, "", "", 0}},
+		"phrase":   {{"1A", ClassDeclined, "no such phrase", "x", "", 0}},
+		"action":   {{"1A", ClassDeclined, SayDeclined, "x", "1", 0}},
+		"followup": {{"1A", ClassDeclined, SayDeclined, "x", "", 99}},
+	} {
+		if _, err := d.WithCodes(codes); !errors.Is(err, ErrTable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		table := d.Table()
+		table.Codes = codes
+		if _, err := NewDialect(table); !errors.Is(err, ErrTable) {
+			t.Errorf("%s, in a table: %v", name, err)
+		}
+	}
+}
+
+// TestPhrases: each phrase has words in each language, and falls back to
+// English.
+func TestPhrases(t *testing.T) {
+	for p, w := range phrases {
+		for i, l := range Languages() {
+			if w[i] == "" || i > 0 && w[i] == w[0] {
+				t.Errorf("%s has no words of its own in %s", p, l)
+			}
+			if p.In(l) != w[i] {
+				t.Errorf("%s in %s is %q", p, l, p.In(l))
+			}
+		}
+		if p.In("xx") != w[0] || p.In("") != w[0] {
+			t.Errorf("%s falls back to %q", p, p.In("xx"))
+		}
+	}
+	for _, r := range responses {
+		if phrases[r.Cardholder] == [13]string{} {
+			t.Errorf("code %s: no phrase %q", r.Code, r.Cardholder)
+		}
+	}
+	if len(Languages()) != 13 {
+		t.Errorf("%d languages", len(Languages()))
 	}
 }
 

@@ -39,6 +39,9 @@ type Table struct {
 	// Transactions say what else depends on the kind of transaction; nil means
 	// those of DefaultTransactions. An empty slice means none.
 	Transactions []Transaction
+	// Codes are response codes that mean something else at the acquirer than in
+	// DefaultCodes, or are not in it; nil means none.
+	Codes []Response
 	// Elements are the data elements, 2 to 128, in any order.
 	Elements []Element
 }
@@ -336,6 +339,9 @@ func (t *Table) check() error {
 		if err := r.check(); err != nil {
 			return bad("%v", err)
 		}
+	}
+	if err := checkCodes(t.Codes); err != nil {
+		return bad("%v", err)
 	}
 	for _, x := range t.Transactions {
 		if err := x.check(); err != nil {
