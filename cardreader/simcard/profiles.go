@@ -187,7 +187,7 @@ func builtin() []Profile {
 		b.Contactless = nil
 		p.Applications = append(p.Applications, b)
 	})
-	add("xda", "elliptic-curve data authentication (XDA), PDOL, response format 2", "4761739001010267", func(_ *Profile, a *Application) {
+	add("xda", "elliptic-curve data authentication (XDA), PDOL, response format 2", "4761739001010309", func(_ *Profile, a *Application) {
 		a.AIP[0] = a.AIP[0]&^aipDDA | aipXDA
 		a.PDOL = unhex("9F33039F0206")
 		a.DDOL = nil
