@@ -44,6 +44,41 @@ type Prompt struct {
 	Attempt int
 	// AllowBypass lets the cardholder skip the PIN.
 	AllowBypass bool
+	// AllowAccessible lets the cardholder change to a keypad of fixed layout with
+	// tones (Accessible). Only the server's policy grants it: digits that lie
+	// where they always do can be read off the movements of a hand.
+	AllowAccessible bool
+	// Accessible asks for that keypad from the start. Without AllowAccessible it
+	// does nothing. What a panel is given says which keypad it is to draw.
+	Accessible bool
+}
+
+// Wording is which words stand above the keypad (EMV 4.4 Book 4, 11.2).
+type Wording uint8
+
+// The wordings.
+const (
+	// EnterPIN: the first entry.
+	EnterPIN Wording = iota
+	// WrongPIN: the last PIN was wrong, and there are tries left.
+	WrongPIN
+	// LastTry: the first entry, and the card takes one more wrong PIN at most.
+	LastTry
+	// WrongPINLastTry: the last PIN was wrong, and this is the last try.
+	WrongPINLastTry
+)
+
+// Wording returns the words to show.
+func (p Prompt) Wording() Wording {
+	switch {
+	case p.TriesLeft == 1 && p.Attempt > 0:
+		return WrongPINLastTry
+	case p.TriesLeft == 1:
+		return LastTry
+	case p.Attempt > 0:
+		return WrongPIN
+	}
+	return EnterPIN
 }
 
 // EncryptedBlock is an online PIN as it leaves the pad.

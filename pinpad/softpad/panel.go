@@ -2,20 +2,12 @@ package softpad
 
 import (
 	"context"
-	"fmt"
-	"io"
 
 	"github.com/payunit/payunit/pinpad"
 )
 
-// Cells is the number of digit cells of a keypad.
-const Cells = 10
-
-// Layout says which digit each cell shows, cell 0 at the top left, row by row,
-// cell 9 below the others. It is trusted data: a Panel draws it and forgets it.
-type Layout [Cells]byte
-
-// Key is what a cardholder pressed: a cell, 0 to 9, or one of the keys below.
+// Key is what a cardholder did: pressed a cell, 0 to 9, or one of the keys below,
+// or let a finger move onto a cell.
 type Key uint8
 
 // The keys that are no cells.
@@ -25,11 +17,18 @@ const (
 	KeyEnter
 	KeyCancel
 	KeyBypass
+	// KeyAccessible changes to the accessible keypad, where the prompt allows it.
+	KeyAccessible
+
+	// KeyTouch plus a cell: the finger lies on the cell and has not pressed it.
+	// It counts on the accessible keypad, and means a tone.
+	KeyTouch Key = 32
 )
 
 // Panel is the screen and touch side of the pad, a part of the trusted UI.
 type Panel interface {
-	// Open draws the prompt and the keypad.
+	// Open draws the prompt and the keypad. The amount stays on display until
+	// Close.
 	Open(ctx context.Context, p pinpad.Prompt, l Layout) (Entry, error)
 }
 
@@ -43,33 +42,30 @@ type Entry interface {
 	Close() error
 }
 
-// NewLayout draws a layout uniformly: Fisher–Yates with rejection sampling, so
-// that no permutation is likelier than another.
-func NewLayout(random io.Reader) (Layout, error) {
-	var l Layout
-	for i := range l {
-		l[i] = byte(i)
-	}
-	for i := Cells - 1; i > 0; i-- {
-		j, err := below(random, byte(i+1))
-		if err != nil {
-			return Layout{}, fmt.Errorf("softpad: randomness: %w", err)
-		}
-		l[i], l[j] = l[j], l[i]
-	}
-	return l, nil
+// Toner is an Entry that can sound, for the accessible keypad. No digit is ever
+// spoken.
+type Toner interface {
+	Tone(t Tone) error
 }
 
-// below returns a uniform number under n.
-func below(random io.Reader, n byte) (byte, error) {
-	limit := byte(256 - 256%int(n) - 1)
-	var b [1]byte
-	for {
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return 0, err
-		}
-		if b[0] <= limit {
-			return b[0] % n, nil
-		}
-	}
-}
+// Tone is a sound of the accessible keypad. A tone tells where on the keypad the
+// finger is as the nib on the 5 of a keypad of buttons does, and not more: all
+// digits but that have one tone, and a digit that is taken has the same tone
+// whichever it is, so that nobody hears a PIN.
+type Tone uint8
+
+// The tones.
+const (
+	// ToneCentre: the finger came onto the middle cell, the 5.
+	ToneCentre Tone = iota + 1
+	// ToneCell: it came onto another cell.
+	ToneCell
+	// ToneTaken: a digit was taken.
+	ToneTaken
+	// ToneDeleted: a digit, or all of them, were taken back.
+	ToneDeleted
+	// ToneRefused: the key does nothing now.
+	ToneRefused
+	// ToneDone: the entry is over.
+	ToneDone
+)

@@ -37,16 +37,26 @@ type Config struct {
 	Keys KeySource
 	// Timeout is how long an entry may take; zero means 60 s.
 	Timeout time.Duration
+	// Inactivity is how long the next key may take; zero means 30 s.
+	Inactivity time.Duration
+	// Progress, when set, is told how many digits have been entered, every Tick
+	// and whether or not a key was pressed: an app that shows the mask learns
+	// neither a digit nor when a key was pressed. It is called on a goroutine of
+	// its own and has to return soon.
+	Progress func(digits int)
+	// Tick is the time between two calls of Progress; zero means 500 ms.
+	Tick time.Duration
 	// Rand is for layouts and fill; nil means crypto/rand.
 	Rand io.Reader
+	// AfterFunc runs a function once a time has passed, unless it is stopped
+	// before; nil means time.AfterFunc.
+	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 }
 
-const defaultTimeout = time.Minute
-
-// ISO 9564-1, 8.1.
 const (
-	minDigits = 4
-	maxDigits = 12
+	defaultTimeout    = time.Minute
+	defaultInactivity = 30 * time.Second
+	defaultTick       = 500 * time.Millisecond
 )
 
 // Pad is a pinpad.Pad. Safe for concurrent use: a second entry is refused.
@@ -65,11 +75,16 @@ func New(c Config) (*Pad, error) {
 	if c.Panel == nil {
 		return nil, errors.New("softpad: Panel is nil and has no default")
 	}
-	if c.Timeout <= 0 {
-		c.Timeout = defaultTimeout
+	for value, standard := range map[*time.Duration]time.Duration{&c.Timeout: defaultTimeout, &c.Inactivity: defaultInactivity, &c.Tick: defaultTick} {
+		if *value <= 0 {
+			*value = standard
+		}
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.AfterFunc == nil {
+		c.AfterFunc = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 	}
 	return &Pad{c: c}, nil
 }
@@ -79,55 +94,53 @@ func (*Pad) Assurance() channel.Assurance { return channel.AssuranceSoftware }
 
 // OnlinePIN implements pinpad.Pad. A key is taken after the PIN is entered, so
 // that a cancelled entry uses none up.
-func (p *Pad) OnlinePIN(ctx context.Context, prompt pinpad.Prompt, pan secret.PAN) (pinpad.EncryptedBlock, error) {
+func (p *Pad) OnlinePIN(ctx context.Context, prompt pinpad.Prompt, pan secret.PAN) (block pinpad.EncryptedBlock, err error) {
 	if p.c.Keys == nil {
 		return pinpad.EncryptedBlock{}, fmt.Errorf("%w: no keys for online PIN", pinpad.ErrUnavailable)
 	}
-	pin, err := p.enter(ctx, prompt)
-	if err != nil {
-		return pinpad.EncryptedBlock{}, err
-	}
-	defer pin.Wipe()
-	k, err := p.c.Keys.Next(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return pinpad.EncryptedBlock{}, fmt.Errorf("softpad: key: %w", err)
+	err = p.withPIN(ctx, prompt, func(pin secret.Bytes) error {
+		k, err := p.c.Keys.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("softpad: key: %w", err)
+			}
+			return fmt.Errorf("%w: key: %w", pinpad.ErrUnavailable, err)
 		}
-		return pinpad.EncryptedBlock{}, fmt.Errorf("%w: key: %w", pinpad.ErrUnavailable, err)
-	}
-	defer k.Wipe()
-	block, format, err := k.EncryptPIN(pin, pan, p.c.Rand)
-	if err != nil {
-		return pinpad.EncryptedBlock{}, fmt.Errorf("%w: %w", pinpad.ErrUnavailable, err)
-	}
-	return pinpad.EncryptedBlock{Format: format, Block: block, KSN: k.KSN()}, nil
+		defer k.Wipe()
+		b, format, err := k.EncryptPIN(pin, pan, p.c.Rand)
+		if err != nil {
+			return fmt.Errorf("%w: %w", pinpad.ErrUnavailable, err)
+		}
+		block = pinpad.EncryptedBlock{Format: format, Block: b, KSN: k.KSN()}
+		return nil
+	})
+	return block, err
 }
 
 // OfflinePIN implements pinpad.Pad.
-func (p *Pad) OfflinePIN(ctx context.Context, prompt pinpad.Prompt, c cardreader.Card, key *oda.PublicKey) (apdu.Status, error) {
-	pin, err := p.enter(ctx, prompt)
-	if err != nil {
-		return 0, err
-	}
-	defer pin.Wipe()
-	block, err := pinblock.Encode2(pin)
-	if err != nil {
-		return 0, fmt.Errorf("softpad: %w", err)
-	}
-	defer block.Wipe()
-	command := apdu.Verify(apdu.VerifyPlaintext, block.Reveal())
-	if key != nil {
-		data, err := p.encipher(ctx, c, *key, block)
+func (p *Pad) OfflinePIN(ctx context.Context, prompt pinpad.Prompt, c cardreader.Card, key *oda.PublicKey) (sw apdu.Status, err error) {
+	err = p.withPIN(ctx, prompt, func(pin secret.Bytes) error {
+		block, err := pinblock.Encode2(pin)
 		if err != nil {
-			return 0, err
+			return fmt.Errorf("softpad: %w", err)
 		}
-		command = apdu.Verify(apdu.VerifyEnciphered, data)
-	}
-	r, err := apdu.Send(ctx, c, command)
-	if err != nil {
-		return 0, fmt.Errorf("softpad: VERIFY: %w", err)
-	}
-	return r.SW, nil
+		defer block.Wipe()
+		command := apdu.Verify(apdu.VerifyPlaintext, block.Reveal())
+		if key != nil {
+			data, err := p.encipher(ctx, c, *key, block)
+			if err != nil {
+				return err
+			}
+			command = apdu.Verify(apdu.VerifyEnciphered, data)
+		}
+		r, err := apdu.Send(ctx, c, command)
+		if err != nil {
+			return fmt.Errorf("softpad: VERIFY: %w", err)
+		}
+		sw = r.SW
+		return nil
+	})
+	return sw, err
 }
 
 // encipher binds a PIN to the card's challenge (EMV 4.4 Book 2, 7.2).
@@ -145,86 +158,4 @@ func (p *Pad) encipher(ctx context.Context, c cardreader.Card, key oda.PublicKey
 		return nil, fmt.Errorf("softpad: %w", err)
 	}
 	return data, nil
-}
-
-// enter takes a PIN as ASCII digits; the caller wipes it.
-func (p *Pad) enter(ctx context.Context, prompt pinpad.Prompt) (secret.Bytes, error) {
-	if !p.busy.TryLock() {
-		return secret.Bytes{}, fmt.Errorf("%w: another entry is under way", pinpad.ErrUnavailable)
-	}
-	defer p.busy.Unlock()
-	layout, err := NewLayout(p.c.Rand)
-	if err != nil {
-		return secret.Bytes{}, fmt.Errorf("%w: %w", pinpad.ErrUnavailable, err)
-	}
-	defer clear(layout[:])
-	inner, cancel := context.WithTimeout(ctx, p.c.Timeout)
-	defer cancel()
-	e, err := p.c.Panel.Open(inner, prompt, layout)
-	if err != nil {
-		return secret.Bytes{}, p.ended(ctx, inner, fmt.Errorf("%w: panel: %w", pinpad.ErrUnavailable, err))
-	}
-	pin, err := keys(inner, e, layout, prompt.AllowBypass)
-	if cerr := e.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("%w: panel: %w", pinpad.ErrUnavailable, cerr)
-	}
-	if err != nil {
-		pin.Wipe()
-		return secret.Bytes{}, p.ended(ctx, inner, err)
-	}
-	return pin, nil
-}
-
-// ended says whether the caller, the clock or the panel ended an entry.
-func (p *Pad) ended(ctx, inner context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("softpad: PIN entry: %w", ctx.Err())
-	case inner.Err() != nil:
-		return pinpad.ErrTimeout
-	}
-	return err
-}
-
-// keys follows the keys of one entry.
-func keys(ctx context.Context, e Entry, l Layout, bypass bool) (secret.Bytes, error) {
-	buf := make([]byte, maxDigits)
-	n := 0
-	done := false
-	defer func() {
-		if !done {
-			clear(buf)
-		}
-	}()
-	for {
-		k, err := e.Next(ctx)
-		if err != nil {
-			return secret.Bytes{}, fmt.Errorf("%w: panel: %w", pinpad.ErrUnavailable, err)
-		}
-		switch {
-		case k < Cells:
-			if n < maxDigits {
-				buf[n] = l[k] + '0'
-				n++
-			}
-		case k == KeyBackspace && n > 0:
-			n--
-			buf[n] = 0
-		case k == KeyClear:
-			clear(buf)
-			n = 0
-		case k == KeyEnter && n >= minDigits:
-			done = true
-			return secret.NewBytes(buf[:n]), nil
-		case k == KeyCancel:
-			return secret.Bytes{}, pinpad.ErrCancelled
-		case k == KeyBypass && bypass:
-			return secret.Bytes{}, pinpad.ErrBypassed
-		default:
-			continue
-		}
-		if err := e.Mask(n); err != nil {
-			return secret.Bytes{}, fmt.Errorf("%w: panel: %w", pinpad.ErrUnavailable, err)
-		}
-	}
 }

@@ -3,7 +3,6 @@ package softpad
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"testing"
 
@@ -19,33 +18,73 @@ import (
 // script is a panel on which somebody presses digits, '<' backspace, 'C' clear,
 // 'E' enter, 'X' cancel, '*' bypass; '.' waits for ever.
 type script struct {
-	keys   string
-	layout Layout
-	masks  []int
-	closed int
+	keys    string
+	toned   bool
+	waiting func() // told that nobody presses a key
+	passes  func() // lets time pass
+
+	layout                     Layout
+	prompt                     pinpad.Prompt
+	opened                     []Layout
+	masks                      []int
+	tones                      []Tone
+	closed                     int
+	openErr, maskErr, closeErr error
 }
 
-func (s *script) Open(_ context.Context, _ pinpad.Prompt, l Layout) (Entry, error) {
-	s.layout = l
+func (s *script) Open(_ context.Context, p pinpad.Prompt, l Layout) (Entry, error) {
+	s.layout, s.prompt = l, p
+	s.opened = append(s.opened, l)
+	if s.openErr != nil {
+		return nil, s.openErr
+	}
+	if s.toned {
+		return toned{s}, nil
+	}
 	return s, nil
 }
 
 func (s *script) Next(ctx context.Context) (Key, error) {
-	if s.keys == "" || s.keys[0] == '.' {
+	if s.keys == "" {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
 	c := s.keys[0]
 	s.keys = s.keys[1:]
-	if k, ok := map[byte]Key{'<': KeyBackspace, 'C': KeyClear, 'E': KeyEnter, 'X': KeyCancel, '*': KeyBypass}[c]; ok {
+	switch c {
+	case '.': // nothing happens, for ever
+		if s.waiting != nil {
+			s.waiting()
+		}
+		<-ctx.Done()
+		return 0, ctx.Err()
+	case '!':
+		panic("the panel broke")
+	case '?':
+		return 0, errPanel
+	case '~': // time passes
+		s.passes()
+		return s.Next(ctx)
+	case '^': // the next key is touched, not pressed
+		k, err := s.Next(ctx)
+		return k + KeyTouch, err
+	}
+	if k, ok := map[byte]Key{'<': KeyBackspace, 'C': KeyClear, 'E': KeyEnter, 'X': KeyCancel, '*': KeyBypass, 'A': KeyAccessible, 'z': 200}[c]; ok {
 		return k, nil
 	}
 	return Key(bytes.IndexByte(s.layout[:], c-'0')), nil
 }
 
-func (s *script) Mask(n int) error { s.masks = append(s.masks, n); return nil }
+func (s *script) Mask(n int) error { s.masks = append(s.masks, n); return s.maskErr }
 
-func (s *script) Close() error { s.closed++; return nil }
+func (s *script) Close() error { s.closed++; return s.closeErr }
+
+// toned is a script whose entries can sound.
+type toned struct{ *script }
+
+func (t toned) Tone(x Tone) error { t.tones = append(t.tones, x); return nil }
+
+var errPanel = errors.New("the panel is gone")
 
 type store struct{ b []byte }
 
@@ -83,24 +122,26 @@ func TestOnlinePIN(t *testing.T) {
 		masks      []int
 	}{
 		{"four digits", "1234E", false, "1234", nil, []int{1, 2, 3, 4}},
-		{"twelve digits, more are ignored", "1234567890129E", false, "123456789012", nil, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12}},
+		{"twelve digits, more are ignored", "1234567890129E", false, "123456789012", nil, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
 		{"enter comes too early", "12E34E", false, "1234", nil, []int{1, 2, 3, 4}},
-		{"backspace", "129<<<834<4E", false, "", pinpad.ErrTimeout, nil},
+		{"backspace", "129<<<834<4E1X", false, "", pinpad.ErrCancelled, nil},
 		{"backspace and on", "19<234E", false, "1234", nil, []int{1, 2, 1, 2, 3, 4}},
+		{"backspace on nothing", "<1234E", false, "1234", nil, []int{1, 2, 3, 4}},
 		{"clear", "99C1234E", false, "1234", nil, []int{1, 2, 0, 1, 2, 3, 4}},
 		{"cancel", "12X", false, "", pinpad.ErrCancelled, nil},
 		{"bypass", "*", true, "", pinpad.ErrBypassed, nil},
+		{"bypass after digits", "12*", true, "", pinpad.ErrBypassed, nil},
 		{"bypass where it is not allowed", "*1234E", false, "1234", nil, []int{1, 2, 3, 4}},
+		{"a key that there is not", "z1234E", false, "1234", nil, []int{1, 2, 3, 4}},
+		{"touches", "^9^91^8234E", false, "1234", nil, []int{1, 2, 3, 4}},
+		{"accessible where it is not allowed", "A1234E", false, "1234", nil, []int{1, 2, 3, 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, h := keysOf(t)
 			s := &script{keys: c.keys}
-			p, err := New(Config{Panel: s, Keys: d, Timeout: 1})
+			p, err := New(Config{Panel: s, Keys: d})
 			if err != nil {
 				t.Fatal(err)
-			}
-			if !errors.Is(c.err, pinpad.ErrTimeout) {
-				p.c.Timeout = defaultTimeout
 			}
 			b, err := p.OnlinePIN(t.Context(), pinpad.Prompt{AllowBypass: c.bypass}, pan)
 			if s.closed != 1 {
@@ -109,6 +150,9 @@ func TestOnlinePIN(t *testing.T) {
 			if c.err != nil {
 				if !errors.Is(err, c.err) {
 					t.Errorf("%v, want %v", err, c.err)
+				}
+				if b.Block != nil || b.KSN != nil {
+					t.Error("a block with an error")
 				}
 				return
 			}
@@ -183,37 +227,5 @@ func TestOfflinePlaintext(t *testing.T) {
 	}
 	if d := cmp.Diff([]byte{0x00, 0x20, 0x00, 0x80, 0x08, 0x24, 0x12, 0x34, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, c.got); d != "" {
 		t.Error(d)
-	}
-}
-
-// TestLayouts: every layout is a permutation, and each digit lies in each cell
-// about as often as in any other.
-func TestLayouts(t *testing.T) {
-	const n = 20000
-	var count [Cells][Cells]int
-	for range n {
-		l, err := NewLayout(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var seen [Cells]bool
-		for cell, d := range l {
-			if d >= Cells || seen[d] {
-				t.Fatalf("%v is no permutation", l)
-			}
-			seen[d] = true
-			count[cell][d]++
-		}
-	}
-	for cell := range count {
-		for d, c := range count[cell] {
-			// Ten standard deviations around a tenth.
-			if c < n/10-430 || c > n/10+430 {
-				t.Errorf("digit %d lies in cell %d %d times of %d", d, cell, c, n)
-			}
-		}
-	}
-	if _, err := NewLayout(bytes.NewReader(nil)); err == nil {
-		t.Error("a layout without randomness")
 	}
 }
