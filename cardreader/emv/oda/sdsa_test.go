@@ -111,6 +111,15 @@ func TestSDSARange(t *testing.T) {
 	if oda.VerifySDSA(v.suite, x, y, []byte("abc"), append(bytes.Clone(sig[:32]), s...)) == "" {
 		t.Error("the point at infinity verifies")
 	}
+	// The same signature with s and once more the order, which fits into the
+	// bytes of P-521.
+	w := sdsaVectors[1]
+	wx, wy := publicPoint(t, w.suite, unhex(t, w.private))
+	more := new(big.Int).SetBytes(unhex(t, w.s))
+	more.Add(more, elliptic.P521().Params().N)
+	if oda.VerifySDSA(w.suite, wx, wy, []byte("abc"), append(unhex(t, w.r), more.FillBytes(make([]byte, 66))...)) == "" {
+		t.Error("a second form of a signature verifies")
+	}
 	for name, k := range map[string]oda.ECKey{
 		"no suite":         {},
 		"unknown suite":    {Suite: 0x12, X: x.Bytes()},
