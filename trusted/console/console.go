@@ -1,6 +1,9 @@
-// Package console is a trusted.UI and a PIN panel on a text terminal. On a real
-// terminal keys are read one by one and unechoed, and the keypad is wiped off
-// the screen after the entry; on anything else it works line by line.
+// Package console is a trusted.UI and a PIN panel on a text terminal of 40
+// columns or more, in the languages of trusted/catalogue. On a real terminal
+// keys are read one by one and unechoed, keys that were pressed before a
+// question stood on the screen answer nothing, and the PIN is entered on a
+// screen of its own that is wiped afterwards; on anything else it works line by
+// line.
 //
 // An ordinary terminal is no PIN entry device: whoever can see the screen and
 // the keys sees the PIN. The package says so by its assurance level.
@@ -15,15 +18,23 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/term"
 
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/catalogue"
 )
 
 // ErrInputClosed: the input ended while an answer was waited for.
 var ErrInputClosed = errors.New("console: input closed")
+
+// Columns are how many a screen has that does not say.
+const Columns = 40
+
+// settle is how long a question has to stand before a key answers it.
+const settle = 250 * time.Millisecond
 
 // Config configures a console.
 type Config struct {
@@ -31,18 +42,34 @@ type Config struct {
 	In io.Reader
 	// Out is the screen; nil means os.Stdout.
 	Out io.Writer
+	// Language is the terminal's (ISO 639-1), spoken where a prompt names
+	// none that the catalogue has; empty means English.
+	Language string
+	// Columns is the width of the screen; zero means the terminal's own, or
+	// 40.
+	Columns int
 }
 
 // Console is a text terminal. It reads In from its first question until In
 // ends: give it an In of its own. One call runs at a time; a second waits.
 type Console struct {
-	in  io.Reader
-	out io.Writer
-	// fd is In's file descriptor when In is a terminal, else -1.
-	fd    int
+	in       io.Reader
+	out      io.Writer
+	language string
+	columns  int
+	// fd is In's file descriptor when In and Out are terminals, else -1.
+	fd     int
+	settle time.Duration
+
 	turn  sync.Mutex
 	start sync.Once
-	keys  chan byte
+	keys  chan key
+}
+
+// key is a byte of input and when it came.
+type key struct {
+	b  byte
+	at time.Time
 }
 
 var (
@@ -59,40 +86,78 @@ func New(c Config) *Console {
 		c.Out = os.Stdout
 	}
 	fd := -1
-	if f, ok := c.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fd = int(f.Fd())
+	if in, ok := terminal(c.In); ok {
+		if _, ok := terminal(c.Out); ok {
+			fd = in
+		}
 	}
-	return &Console{in: c.In, out: c.Out, fd: fd, keys: make(chan byte)}
+	return &Console{in: c.In, out: c.Out, language: catalogue.Choose(nil, c.Language), columns: c.Columns, fd: fd, settle: settle, keys: make(chan key)}
+}
+
+func terminal(x any) (fd int, ok bool) {
+	f, ok := x.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	return int(f.Fd()), term.IsTerminal(int(f.Fd()))
 }
 
 // Assurance returns channel.AssuranceSoftware.
 func (*Console) Assurance() channel.Assurance { return channel.AssuranceSoftware }
 
-// key returns the next byte of input.
-func (c *Console) key(ctx context.Context) (byte, error) {
+// Languages returns the languages that the console speaks (ISO 639-1).
+func (*Console) Languages() []string { return catalogue.Languages() }
+
+// width is the screen's now: a window may be resized.
+func (c *Console) width() int {
+	if c.columns > 0 {
+		return c.columns
+	}
+	if c.fd >= 0 {
+		if w, _, err := term.GetSize(c.fd); err == nil && w > 0 {
+			return w
+		}
+	}
+	return Columns
+}
+
+// key returns the next byte of input that did not come before a moment; what did
+// is dropped. Nothing comes before the zero time.
+func (c *Console) key(ctx context.Context, after time.Time) (byte, error) {
 	// A read of a terminal can't be interrupted portably: one goroutine reads
 	// for the console's whole life, and a cancelled wait leaves it waiting.
-	c.start.Do(func() {
-		go func() {
-			defer close(c.keys)
-			r := bufio.NewReaderSize(c.in, 16)
-			for {
-				b, err := r.ReadByte()
-				if err != nil {
-					return
-				}
-				c.keys <- b
+	c.start.Do(func() { go c.read() })
+	for {
+		select {
+		case k, ok := <-c.keys:
+			if !ok {
+				return 0, ErrInputClosed
 			}
-		}()
-	})
-	select {
-	case b, ok := <-c.keys:
-		if !ok {
-			return 0, ErrInputClosed
+			if k.at.Before(after) {
+				continue
+			}
+			return k.b, nil
+		case <-ctx.Done():
+			return 0, fmt.Errorf("console: waiting for a key: %w", ctx.Err())
 		}
-		return b, nil
-	case <-ctx.Done():
-		return 0, fmt.Errorf("console: waiting for a key: %w", ctx.Err())
+	}
+}
+
+func (c *Console) read() {
+	defer close(c.keys)
+	r := bufio.NewReaderSize(c.in, 16)
+	var at time.Time
+	for {
+		// What one read brought came at one moment.
+		fresh := r.Buffered() == 0
+		b, err := r.ReadByte()
+		if err != nil {
+			return
+		}
+		if fresh {
+			at = time.Now()
+		}
+		c.keys <- key{b, at}
 	}
 }
 
@@ -108,11 +173,19 @@ func (c *Console) raw() (restore func() error, err error) {
 	return func() error { return term.Restore(c.fd, old) }, nil
 }
 
+// drawn is the moment from which on keys answer what was just drawn.
+func (c *Console) drawn() time.Time {
+	if c.fd < 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(c.settle)
+}
+
 // line reads up to the end of the line, at most max bytes of it.
 func (c *Console) line(ctx context.Context, max int) (string, error) {
 	var b strings.Builder
 	for {
-		k, err := c.key(ctx)
+		k, err := c.key(ctx, time.Time{})
 		if err != nil {
 			return "", err
 		}
@@ -125,76 +198,9 @@ func (c *Console) line(ctx context.Context, max int) (string, error) {
 	}
 }
 
-func (c *Console) print(format string, a ...any) error {
-	if _, err := fmt.Fprintf(c.out, format, a...); err != nil {
+func (c *Console) print(s string) error {
+	if _, err := io.WriteString(c.out, s); err != nil {
 		return fmt.Errorf("console: writing: %w", err)
 	}
 	return nil
-}
-
-// Notify implements trusted.UI.
-func (c *Console) Notify(ctx context.Context, n trusted.Notice) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	text, err := Text(n)
-	if err != nil {
-		return err
-	}
-	return c.print("%s\n", text)
-}
-
-// Confirm implements trusted.UI: y or yes agrees, anything else cancels.
-func (c *Console) Confirm(ctx context.Context, t trusted.Confirmation) error {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	cash := ""
-	if t.Cashback.Minor != 0 {
-		cash = ", of which in cash " + t.Cashback.String()
-	}
-	if err := c.print("%s\n%s %s%s\nAgree? [y/n] ", clean(t.Merchant), strings.ToUpper(clean(t.Kind)), t.Amount, cash); err != nil {
-		return err
-	}
-	a, err := c.line(ctx, 8)
-	if err != nil {
-		return err
-	}
-	if a := strings.ToLower(a); a != "y" && a != "yes" {
-		return trusted.ErrCancelled
-	}
-	return nil
-}
-
-// Choose implements trusted.UI: a number chooses, anything else cancels.
-func (c *Console) Choose(ctx context.Context, labels []string) (int, error) {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	for i, l := range labels {
-		if err := c.print("%2d  %s\n", i+1, clean(l)); err != nil {
-			return 0, err
-		}
-	}
-	if err := c.print("Which application? [1-%d] ", len(labels)); err != nil {
-		return 0, err
-	}
-	a, err := c.line(ctx, 8)
-	if err != nil {
-		return 0, err
-	}
-	var n int
-	if _, err := fmt.Sscanf(a, "%d", &n); err != nil || n < 1 || n > len(labels) {
-		return 0, trusted.ErrCancelled
-	}
-	return n - 1, nil
-}
-
-// clean takes control characters out of text that came from a card or a
-// server, so that it can't move the cursor or fake a prompt.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7F && r < 0xA0 {
-			return -1
-		}
-		return r
-	}, s)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/pinpad/softpad"
 	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/catalogue"
 )
 
 func sale(t *testing.T) trusted.Confirmation {
@@ -37,7 +38,7 @@ func TestConfirm(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("%.10q: %v, want %v", in, err, want)
 		}
-		if !strings.Contains(out.String(), "SALE 12.34 EUR") {
+		if !strings.Contains(out.String(), "SALE EUR\u00a012.34") {
 			t.Errorf("the screen showed %q", out.String())
 		}
 	}
@@ -46,11 +47,25 @@ func TestConfirm(t *testing.T) {
 func TestScreenTakesNoControlCharacters(t *testing.T) {
 	var out bytes.Buffer
 	c := sale(t)
-	c.Merchant = "Shop\x1b[2J\r\u009b1mEvil"
-	if err := New(Config{In: strings.NewReader("y\n"), Out: &out}).Confirm(t.Context(), c); err != nil {
+	c.Merchant = "Shop\x1b[2J\r\u009b1mEvil\u202e"
+	k := New(Config{In: strings.NewReader("y\n1\n"), Out: &out})
+	if err := k.Confirm(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if strings.ContainsAny(out.String(), "\x1b\r\u009b") {
+	if _, err := k.Choose(t.Context(), []string{"VISA\x1b]0;x\x07\u2066"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Notify(t.Context(), trusted.Notice{Message: trusted.MessageDeclined, Params: map[string]string{"reason": "\x1b[1A\u2028approved"}}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := k.Open(t.Context(), pinpad.Prompt{Amount: c.Amount, Label: "\x1b[8m\u200blabel"}, softpad.Layout{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\x07\r\u009b\u202e\u2066\u2028\u200b") {
 		t.Errorf("control characters on the screen: %q", out.String())
 	}
 }
@@ -89,7 +104,7 @@ func TestKeypad(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, s := range []string{"12.34 EUR", "LAST TRY", "q 3", "v 7", "*=skip"} {
+	for _, s := range []string{"EUR\u00a012.34", "LAST TRY", "q 3", "v 7", "*=skip", "Enter=ok"} {
 		if !strings.Contains(out.String(), s) {
 			t.Errorf("no %q on the screen:\n%s", s, out.String())
 		}
@@ -121,23 +136,134 @@ func TestCancellation(t *testing.T) {
 	}
 }
 
-func TestEveryMessageHasWords(t *testing.T) {
-	for _, m := range []trusted.Message{
-		trusted.MessageInsertCard, trusted.MessageReadingCard, trusted.MessageConnecting, trusted.MessageAuthorizing,
-		trusted.MessageRemoveCard, trusted.MessageApproved, trusted.MessageDeclined, trusted.MessageCancelled,
-		trusted.MessageUnknown, trusted.MessagePINOK, trusted.MessagePINWrong, trusted.MessageTryAgain,
-		trusted.MessageReversing, trusted.MessageCardError, trusted.MessageNotAccepted, trusted.MessageCallBank,
-		trusted.MessageSignRequired,
+// TestLanguages: a prompt's language, the console's, or English; on a screen of
+// 40 columns.
+func TestLanguages(t *testing.T) {
+	for _, c := range []struct{ console, prompt, says string }{
+		{"", "de", "KAUF 12,34\u00a0EUR"}, {"fr", "", "ACHAT 12,34\u00a0EUR"}, {"fr", "sv", "D'accord ? [o/n]"}, {"sv", "sv", "Agree? [y/n]"},
+		{"ja", "", "お買い上げ JPY"}, {"en", "AR", "شراء"},
 	} {
-		if s, err := Text(trusted.Notice{Message: m}); err != nil || s == "" {
-			t.Errorf("%s: %q %v", m, s, err)
+		var out bytes.Buffer
+		s := sale(t)
+		s.Language = c.prompt
+		if c.console == "ja" {
+			jpy, err := money.ByCode("JPY")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Amount = money.New(1234, jpy)
+		}
+		if err := New(Config{In: strings.NewReader("y\n"), Out: &out, Language: c.console}).Confirm(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), c.says) {
+			t.Errorf("console %q, prompt %q: %q is not in %q", c.console, c.prompt, c.says, out.String())
 		}
 	}
-	if _, err := Text(trusted.Notice{Message: "made-up"}); err == nil {
-		t.Error("an unknown message was shown")
+	for _, l := range catalogue.Languages() {
+		for _, key := range []string{"y", strings.ToUpper(find(t, l, catalogue.KeyYes))} {
+			s := sale(t)
+			s.Language = l
+			if err := New(Config{In: strings.NewReader(key + "\n"), Out: io.Discard}).Confirm(t.Context(), s); err != nil {
+				t.Errorf("%s: %q does not agree: %v", l, key, err)
+			}
+		}
 	}
-	s, err := Text(trusted.Notice{Message: trusted.MessageDeclined, Params: map[string]string{"reason": "no\x1b[1m money"}})
-	if d := cmp.Diff("Declined: no[1m money", s); d != "" || err != nil {
-		t.Error(d, err)
+}
+
+func find(t *testing.T, language string, m trusted.Message) string {
+	t.Helper()
+	s, err := catalogue.Text(trusted.Notice{Message: m, Language: language})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestFortyColumns draws every screen in every language at several widths.
+func TestFortyColumns(t *testing.T) {
+	for _, columns := range []int{0, 24, 40, 80} {
+		for _, l := range catalogue.Languages() {
+			var out bytes.Buffer
+			c := New(Config{In: strings.NewReader("y\n1\n"), Out: &out, Language: l, Columns: columns})
+			s := sale(t)
+			s.Merchant, s.Kind, s.Cashback = strings.Repeat("Merchant 商店 ", 6), "cashback", s.Amount
+			if err := c.Confirm(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Choose(t.Context(), []string{"VISA DEBIT ELECTRON CREDIT PREPAID BUSINESS", "B"}); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range []trusted.Message{trusted.MessageUnknown, trusted.MessageNotAccepted, trusted.MessageReadingCard} {
+				if err := c.Notify(t.Context(), trusted.Notice{Message: m}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e, err := c.Open(t.Context(), pinpad.Prompt{Amount: s.Amount, Label: "VISA", TriesLeft: 1, Attempt: 2, AllowBypass: true}, softpad.Layout{3, 1, 4, 0, 5, 9, 2, 6, 8, 7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			want := columns
+			if want == 0 {
+				want = 40
+			}
+			lines := strings.Split(out.String(), "\n")
+			if len(lines) < 20 {
+				t.Fatalf("%s: %d lines", l, len(lines))
+			}
+			for _, line := range lines {
+				if catalogue.Width(strings.TrimRight(line, " ")) > want {
+					t.Errorf("%s at %d columns: %q has %d", l, columns, line, catalogue.Width(line))
+				}
+			}
+		}
+	}
+}
+
+// TestNoGaps: a kind of trade or a message that has no words is not shown at
+// all.
+func TestNoGaps(t *testing.T) {
+	var out bytes.Buffer
+	c := New(Config{In: strings.NewReader("y\n"), Out: &out})
+	s := sale(t)
+	s.Kind = "gift"
+	if err := c.Confirm(t.Context(), s); !errors.Is(err, catalogue.ErrMessage) {
+		t.Errorf("Confirm: %v", err)
+	}
+	if err := c.Notify(t.Context(), trusted.Notice{Message: "made-up"}); !errors.Is(err, catalogue.ErrMessage) {
+		t.Errorf("Notify: %v", err)
+	}
+	if out.Len() != 0 {
+		t.Errorf("shown: %q", out.String())
+	}
+}
+
+// TestTries: what a second entry says.
+func TestTries(t *testing.T) {
+	for _, c := range []struct {
+		p         pinpad.Prompt
+		says, not string
+	}{
+		{pinpad.Prompt{TriesLeft: -1}, "Enter your PIN", "Wrong"},
+		{pinpad.Prompt{TriesLeft: 3}, "Enter your PIN", "Tries left"},
+		{pinpad.Prompt{TriesLeft: 2, Attempt: 1}, "Tries left: 2", "LAST"},
+		{pinpad.Prompt{TriesLeft: -1, Attempt: 1}, "Wrong PIN: try again", "Tries left"},
+		{pinpad.Prompt{TriesLeft: 1, Attempt: 2}, "LAST TRY", "Tries left"},
+		{pinpad.Prompt{TriesLeft: 1}, "LAST TRY", "Wrong PIN: try"},
+	} {
+		var out bytes.Buffer
+		e, err := New(Config{In: strings.NewReader(""), Out: &out}).Open(t.Context(), c.p, softpad.Layout{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), c.says) || strings.Contains(out.String(), c.not) {
+			t.Errorf("%+v: %q", c.p, out.String())
+		}
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/pinpad/softpad"
+	"github.com/payunit/payunit/trusted/catalogue"
 )
 
 var _ softpad.Panel = (*Console)(nil)
@@ -15,8 +18,13 @@ var _ softpad.Panel = (*Console)(nil)
 // cellKeys are the keyboard keys of the cells, which lie as the cells do.
 const cellKeys = "qweasdzxcv"
 
-// keypadLines is how many lines the keypad takes, the mask's included.
-const keypadLines = 8
+// Sequences of ECMA-48 and of xterm: the other screen, which has no history, and
+// back from it.
+const (
+	otherScreen = "\x1b[?1049h\x1b[2J\x1b[H"
+	backAgain   = "\x1b[2J\x1b[H\x1b[?1049l"
+	wipeLine    = "\r\x1b[2K"
+)
 
 // Open implements softpad.Panel. Each digit stands beside the letter to press
 // for it; the letters lie on a keyboard as the digits do on the screen.
@@ -25,53 +33,74 @@ func (c *Console) Open(ctx context.Context, p pinpad.Prompt, l softpad.Layout) (
 		return nil, err
 	}
 	c.turn.Lock()
+	pg := c.keypad(p, l)
+	if pg.err != nil {
+		c.turn.Unlock()
+		return nil, pg.err
+	}
 	restore, err := c.raw()
 	if err != nil {
 		c.turn.Unlock()
 		return nil, err
 	}
 	e := &entry{c: c, restore: restore}
-	if err := c.draw(p, l); err != nil {
+	text := pg.String("\n")
+	if c.fd >= 0 {
+		text = otherScreen + pg.String("\r\n")
+	}
+	if err := c.print(text); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
+	e.drawn = c.drawn()
 	return e, nil
 }
 
-func (c *Console) draw(p pinpad.Prompt, l softpad.Layout) error {
-	var b strings.Builder
-	say := func(format string, a ...any) { fmt.Fprintf(&b, format+"\r\n", a...) }
-	say("PIN for %s  %s", p.Amount, clean(p.Label))
+// keypad lays the PIN entry out: what it is for, how it stands, the cells, the
+// other keys.
+func (c *Console) keypad(p pinpad.Prompt, l softpad.Layout) *page {
+	pg := c.page(p.Language)
+	pg.add(pg.text(catalogue.EnterPIN))
+	pg.add(pg.amount(p.Amount))
+	pg.foreign(p.Label)
+	if p.Attempt > 0 {
+		pg.add(pg.text(catalogue.PINRetry))
+	}
 	switch {
 	case p.TriesLeft == 1:
-		say("LAST TRY")
-	case p.Attempt > 0:
-		say("Wrong PIN, try again")
-	default:
-		say("Press the letter beside each digit")
+		pg.add(pg.text(catalogue.PINLastTry))
+	case p.TriesLeft > 1 && p.Attempt > 0:
+		pg.add(pg.text(catalogue.PINTriesLeft, "tries", strconv.Itoa(p.TriesLeft)))
 	}
+	pg.add(pg.text(catalogue.PINLetters))
 	for row := range 3 {
 		k := cellKeys[3*row:]
-		say("  %c %d   %c %d   %c %d", k[0], l[3*row], k[1], l[3*row+1], k[2], l[3*row+2])
+		pg.lines = append(pg.lines, fmt.Sprintf("  %c %d   %c %d   %c %d", k[0], l[3*row], k[1], l[3*row+1], k[2], l[3*row+2]))
 	}
-	say("        %c %d", cellKeys[9], l[9])
-	hint := "Enter=ok -=back .=clear !=cancel"
+	pg.lines = append(pg.lines, fmt.Sprintf("        %c %d", cellKeys[9], l[9]))
+	keys := []string{
+		"Enter=" + pg.text(catalogue.KeyOK), "-=" + pg.text(catalogue.KeyBack), ".=" + pg.text(catalogue.KeyClear), "!=" + pg.text(catalogue.KeyCancel),
+	}
 	if p.AllowBypass {
-		hint += " *=skip"
+		keys = append(keys, "*="+pg.text(catalogue.KeySkip))
 	}
-	say("%s", hint)
-	return c.print("%s", b.String())
+	for i := range keys {
+		keys[i] = strings.ReplaceAll(keys[i], " ", "\u00A0")
+	}
+	pg.add(strings.Join(keys, " "))
+	return pg
 }
 
 type entry struct {
 	c       *Console
 	restore func() error
+	drawn   time.Time
 	closed  bool
 }
 
 // Next implements softpad.Entry.
 func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 	for {
-		b, err := e.c.key(ctx)
+		b, err := e.c.key(ctx, e.drawn)
 		if err != nil {
 			return 0, err
 		}
@@ -98,10 +127,10 @@ func (e *entry) Mask(n int) error {
 	if e.c.fd < 0 {
 		return nil
 	}
-	return e.c.print("\r\x1b[K%s", strings.Repeat("*", n))
+	return e.c.print(wipeLine + strings.Repeat("*", n))
 }
 
-// Close wipes the keypad off a terminal and turns echo on again.
+// Close wipes the entry off a terminal and turns echo on again.
 func (e *entry) Close() error {
 	if e.closed {
 		return nil
@@ -110,7 +139,7 @@ func (e *entry) Close() error {
 	defer e.c.turn.Unlock()
 	var err error
 	if e.c.fd >= 0 {
-		err = e.c.print("\r\x1b[%dA\x1b[J", keypadLines-1)
+		err = e.c.print(backAgain)
 	}
 	return errors.Join(err, e.restore())
 }
