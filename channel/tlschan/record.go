@@ -1,0 +1,101 @@
+package tlschan
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/patient"
+)
+
+// TLS ignores the version in a record's header (RFC 8446, 5.1), and a relay could
+// write anything there. Here it has to be what crypto/tls sends: 0301 in a
+// client's first record, 0303 in every other. So each byte that passes counts.
+const (
+	versionFirst = 0x0301
+	versionLater = 0x0303
+
+	recordHeaderLen = 5
+)
+
+// strict is a stream under TLS that looks at the records' headers on their way
+// in.
+type strict struct {
+	patient.Stream
+	first  bool // the next record is a client's first
+	header [recordHeaderLen]byte
+	have   int // bytes of header
+	body   int // bytes of a record's body that are still to come
+}
+
+var _ net.Conn = (*strict)(nil)
+
+// Read implements net.Conn.
+func (s *strict) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	if n < 0 || n > len(b) {
+		return 0, fmt.Errorf("%w: the stream reads %d bytes into %d", channel.ErrTruncated, n, len(b))
+	}
+	if cerr := s.check(b[:n]); cerr != nil {
+		return 0, cerr
+	}
+	return n, err
+}
+
+func (s *strict) check(b []byte) error {
+	for len(b) > 0 {
+		if s.body > 0 {
+			n := min(s.body, len(b))
+			s.body -= n
+			b = b[n:]
+			continue
+		}
+		n := copy(s.header[s.have:], b)
+		s.have += n
+		b = b[n:]
+		if s.have < recordHeaderLen {
+			return nil
+		}
+		want := uint16(versionLater)
+		if s.first {
+			want = versionFirst
+		}
+		if binary.BigEndian.Uint16(s.header[1:]) != want {
+			return fmt.Errorf("%w: version in a TLS record's header", channel.ErrFormat)
+		}
+		s.first, s.have, s.body = false, 0, int(binary.BigEndian.Uint16(s.header[3:]))
+	}
+	return nil
+}
+
+// address stands for the ends of a stream that has none.
+type address struct{}
+
+func (address) Network() string { return "payunit" }
+func (address) String() string  { return "channel" }
+
+// LocalAddr implements net.Conn.
+func (s *strict) LocalAddr() net.Addr {
+	if n, ok := s.Stream.(interface{ LocalAddr() net.Addr }); ok {
+		return n.LocalAddr()
+	}
+	return address{}
+}
+
+// RemoteAddr implements net.Conn.
+func (s *strict) RemoteAddr() net.Addr {
+	if n, ok := s.Stream.(interface{ RemoteAddr() net.Addr }); ok {
+		return n.RemoteAddr()
+	}
+	return address{}
+}
+
+// SetDeadline implements net.Conn.
+func (s *strict) SetDeadline(t time.Time) error {
+	if err := s.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return s.SetWriteDeadline(t)
+}

@@ -1,0 +1,258 @@
+package tlschan
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/payunit/payunit/channel"
+)
+
+// reader is the reading half.
+type reader struct {
+	sync.Mutex
+	// buf holds have bytes of the frame that is coming in, or the frame that
+	// data is left of.
+	buf  []byte
+	have int
+	data []byte
+	// message is what has come of a message.
+	message []byte
+	records int
+	err     error
+}
+
+func (r *reader) wipeLocked() {
+	clear(r.buf)
+	clear(r.message)
+	r.buf, r.have, r.data, r.message = nil, 0, nil, nil
+}
+
+// writer is the writing half.
+type writer struct {
+	sync.Mutex
+	buf     []byte
+	records int
+	err     error
+}
+
+// padded is the length of a frame with n bytes of data.
+func padded(n int) int { return (headerLen + n + bucket - 1) / bucket * bucket }
+
+// expired is channel.ErrExpired when the channel has reached a limit.
+func (c *Conn) expired(records int) error {
+	if records >= maxRecords || !c.now().Before(c.until) {
+		return channel.ErrExpired
+	}
+	return nil
+}
+
+// writeMessageLocked sends a message in frames.
+func (c *Conn) writeMessageLocked(kind byte, message []byte) error {
+	for {
+		n := min(len(message), maxData)
+		flags := byte(0)
+		if n == len(message) {
+			flags = flagLast
+		}
+		if err := c.writeFrameLocked(kind, flags, message[:n]); err != nil {
+			return err
+		}
+		if message = message[n:]; flags != 0 {
+			return nil
+		}
+	}
+}
+
+// writeFrameLocked sends a frame. An error is final.
+func (c *Conn) writeFrameLocked(kind, flags byte, data []byte) error {
+	w := &c.write
+	if w.err != nil {
+		return w.err
+	}
+	if b := c.broken.Load(); b != nil {
+		return *b
+	}
+	if err := c.expired(w.records); err != nil {
+		w.err = err
+		return err
+	}
+	n := padded(len(data))
+	if cap(w.buf) < n {
+		w.buf = make([]byte, n)
+	}
+	b := w.buf[:n]
+	b[0], b[1] = kind, flags
+	binary.BigEndian.PutUint16(b[2:], uint16(len(data)))
+	clear(b[headerLen+copy(b[headerLen:], data):])
+	_, err := c.tls.Write(b)
+	clear(b)
+	if n > bucket {
+		w.buf = nil
+	}
+	w.records++
+	if err != nil {
+		w.err = c.ended("writing", err)
+	}
+	return w.err
+}
+
+// ended says why the stream gave out.
+func (c *Conn) ended(doing string, err error) error {
+	if c.closed.Load() {
+		return fmt.Errorf("channel: %s: %w", doing, net.ErrClosed)
+	}
+	if b := c.broken.Load(); b != nil {
+		return *b
+	}
+	return translate(err)
+}
+
+// readFrameLocked takes in one frame. A deadline that passed leaves what has
+// come; any other error is final.
+func (c *Conn) readFrameLocked() (kind, flags byte, err error) {
+	r := &c.read
+	if r.err != nil {
+		return 0, 0, r.err
+	}
+	if err := c.expired(r.records); err != nil {
+		return 0, 0, c.failLocked(err)
+	}
+	for need := bucket; ; {
+		if r.have >= headerLen {
+			n := int(binary.BigEndian.Uint16(r.buf[2:]))
+			if n > maxData {
+				return 0, 0, c.failLocked(fmt.Errorf("%w: frame of %d bytes", channel.ErrFormat, n))
+			}
+			if need = padded(n); r.have == need {
+				break
+			}
+		}
+		if len(r.buf) < need {
+			b := make([]byte, need)
+			copy(b, r.buf[:r.have])
+			clear(r.buf)
+			r.buf = b
+		}
+		n, err := c.tls.Read(r.buf[r.have:need])
+		r.have += n
+		if err != nil && r.have != need {
+			if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load() {
+				return 0, 0, fmt.Errorf("channel: reading: %w", err)
+			}
+			return 0, 0, c.failLocked(c.ended("reading", err))
+		}
+	}
+	r.records++
+	n := headerLen + int(binary.BigEndian.Uint16(r.buf[2:]))
+	for _, b := range r.buf[n:r.have] {
+		if b != 0 {
+			return 0, 0, c.failLocked(fmt.Errorf("%w: padding", channel.ErrFormat))
+		}
+	}
+	r.data, r.have = r.buf[headerLen:n], 0
+	return r.buf[0], r.buf[1], nil
+}
+
+// failLocked ends the reading half, and the channel with it.
+func (c *Conn) failLocked(err error) error {
+	c.read.err = err
+	c.read.wipeLocked()
+	c.abort(err)
+	return err
+}
+
+// nextLocked takes in a frame of a kind, and says whether it is a message's
+// last. io.EOF is the peer's close.
+func (c *Conn) nextLocked(want byte) (last bool, err error) {
+	kind, flags, err := c.readFrameLocked()
+	if err != nil {
+		return false, err
+	}
+	empty := flags == flagLast && len(c.read.data) == 0 && len(c.read.message) == 0
+	switch {
+	case kind == frameRefusal && empty:
+		return false, c.failLocked(channel.ErrRefused)
+	case kind == frameClose && empty && want == frameData:
+		c.read.err = io.EOF
+		return false, io.EOF
+	case kind != want || flags&^flagLast != 0:
+		return false, c.failLocked(fmt.Errorf("%w: frame of type %d, want %d", channel.ErrFormat, kind, want))
+	case flags == 0 && len(c.read.data) != maxData:
+		return false, c.failLocked(fmt.Errorf("%w: a fragment that is not full", channel.ErrFormat))
+	}
+	return flags == flagLast, nil
+}
+
+// readMessageLocked returns the next message of a kind.
+func (c *Conn) readMessageLocked(kind byte, limit int) ([]byte, error) {
+	r := &c.read
+	for {
+		last, err := c.nextLocked(kind)
+		if err != nil {
+			return nil, err
+		}
+		if len(r.message)+len(r.data) > limit {
+			return nil, c.failLocked(fmt.Errorf("%w: from the peer", channel.ErrTooLarge))
+		}
+		if r.message == nil && last {
+			r.message = make([]byte, 0, len(r.data))
+		}
+		r.message = append(r.message, r.data...)
+		c.usedLocked()
+		if last {
+			m := r.message
+			r.message = nil
+			return m, nil
+		}
+	}
+}
+
+// usedLocked forgets a frame whose data is used.
+func (c *Conn) usedLocked() {
+	r := &c.read
+	clear(r.data)
+	r.data = nil
+	if len(r.buf) > bucket {
+		r.buf = nil
+	}
+}
+
+// Read implements net.Conn over the messages' bytes.
+func (c *Conn) Read(b []byte) (int, error) {
+	c.read.Lock()
+	defer c.read.Unlock()
+	if len(b) == 0 {
+		return 0, c.read.err
+	}
+	for len(c.read.data) == 0 {
+		if _, err := c.nextLocked(frameData); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, c.read.data)
+	clear(c.read.data[:n])
+	if c.read.data = c.read.data[n:]; len(c.read.data) == 0 {
+		c.usedLocked()
+	}
+	return n, nil
+}
+
+// Write implements net.Conn: each call is one message or more.
+func (c *Conn) Write(b []byte) (int, error) {
+	for done := 0; ; {
+		n := min(len(b)-done, channel.MaxMessage)
+		if n == 0 {
+			return done, nil
+		}
+		if err := c.WriteMessage(context.Background(), b[done:done+n]); err != nil {
+			return done, err
+		}
+		done += n
+	}
+}

@@ -1,0 +1,133 @@
+package tlschan
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/payunit/payunit/channel"
+)
+
+func sampleHello() *hello {
+	return &hello{purpose: channel.PurposeEnrol, routing: [32]byte{0xAA, 31: 0xBB}, class: "pos", terminal: "T1", merchant: "M", activation: "A1"}
+}
+
+// TestWire holds the formats to bytes that were written by hand from the tables.
+func TestWire(t *testing.T) {
+	want := "0102" + "aa" + hex.EncodeToString(make([]byte, 30)) + "bb" + "03706f73" + "025431" + "014d" + "024131"
+	if got := hex.EncodeToString(sampleHello().append(nil)); got != want {
+		t.Errorf("hello\n got %s\nwant %s", got, want)
+	}
+	w := &welcome{nonce: [32]byte{1}, clock: 0x0102030405, proof: [32]byte{31: 9}}
+	want = "01" + hex.EncodeToString(make([]byte, 31)) + "0000000102030405" + hex.EncodeToString(make([]byte, 31)) + "09"
+	if got := hex.EncodeToString(w.append(nil)); got != want {
+		t.Errorf("welcome\n got %s\nwant %s", got, want)
+	}
+	back, err := parseWelcome(w.append(nil))
+	if err != nil || *back != *w {
+		t.Errorf("welcome back: %+v, %v", back, err)
+	}
+	b, err := appendEvidence(nil, [32]byte{7}, channel.Evidence{Type: "x", Statement: []byte{1, 2}})
+	want = "07" + hex.EncodeToString(make([]byte, 31)) + "0178" + "00020102"
+	if got := hex.EncodeToString(b); got != want || err != nil {
+		t.Errorf("evidence\n got %s\nwant %s (%v)", got, want, err)
+	}
+	if n := len(sampleHello().append(nil)); n > maxHello {
+		t.Errorf("hello of %d bytes", n)
+	}
+}
+
+// TestParsersAreStrict cuts, lengthens and alters.
+func TestParsersAreStrict(t *testing.T) {
+	h := sampleHello().append(nil)
+	e, err := appendEvidence(nil, [32]byte{}, channel.Evidence{Type: "x", Statement: []byte{1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := (&welcome{}).append(nil)
+	for name, p := range map[string]struct {
+		good  []byte
+		parse func([]byte) error
+	}{
+		"hello":    {h, func(b []byte) error { _, err := parseHello(b); return err }},
+		"welcome":  {w, func(b []byte) error { _, err := parseWelcome(b); return err }},
+		"evidence": {e, func(b []byte) error { _, _, err := parseEvidence(b); return err }},
+	} {
+		if err := p.parse(p.good); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for n := range p.good {
+			if err := p.parse(p.good[:n]); !errors.Is(err, channel.ErrFormat) {
+				t.Errorf("%s cut to %d: %v", name, n, err)
+			}
+		}
+		if err := p.parse(append(bytes.Clone(p.good), 0)); !errors.Is(err, channel.ErrFormat) {
+			t.Errorf("%s with a byte more: %v", name, err)
+		}
+	}
+	for name, at := range map[string]struct {
+		offset int
+		value  byte
+	}{"version": {0, 2}, "purpose resume": {1, 3}, "purpose pay": {1, 1}, "purpose none": {1, 0}, "long name": {34, 65}, "newline": {35, '\n'}} {
+		b := bytes.Clone(h)
+		b[at.offset] = at.value
+		if _, err := parseHello(b); !errors.Is(err, channel.ErrFormat) {
+			t.Errorf("hello with %s: %v", name, err)
+		}
+	}
+}
+
+func FuzzHello(f *testing.F) {
+	f.Add(sampleHello().append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := parseHello(b)
+		if err != nil {
+			if !errors.Is(err, channel.ErrFormat) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		if d := cmp.Diff(b, h.append(nil)); d != "" || len(b) > maxHello {
+			t.Errorf("of %d bytes, back as (-want +got):\n%s", len(b), d)
+		}
+	})
+}
+
+func FuzzEvidence(f *testing.F) {
+	e, err := appendEvidence(nil, [32]byte{1}, channel.Evidence{Type: "software", Statement: []byte{1, 2}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(e)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, e, err := parseEvidence(b)
+		if err != nil {
+			return
+		}
+		back, err := appendEvidence(nil, p, e)
+		if err != nil || !bytes.Equal(b, back) || len(b) > maxEvidence {
+			t.Errorf("back as %x, %v", back, err)
+		}
+	})
+}
+
+// FuzzRecords: however the bytes come in pieces, the same headers are judged.
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte{22, 3, 1, 0, 1, 0, 23, 3, 3, 0, 0, 23, 3, 3, 0, 1, 9}, uint8(3))
+	f.Fuzz(func(t *testing.T, b []byte, chunk uint8) {
+		whole := (&strict{first: true}).check(b)
+		s := &strict{first: true}
+		var pieces error
+		for rest := b; len(rest) > 0 && pieces == nil; {
+			n := min(len(rest), int(chunk)+1)
+			pieces = s.check(rest[:n])
+			rest = rest[n:]
+		}
+		if (whole == nil) != (pieces == nil) || whole != nil && !errors.Is(whole, channel.ErrFormat) {
+			t.Errorf("at once %v, in pieces %v", whole, pieces)
+		}
+	})
+}
