@@ -59,7 +59,7 @@ func spoken(t testing.TB) map[string]protocol {
 }
 
 // TestEveryByteOfEveryMessage flips a bit of each byte of each handshake message
-// of every protocol in use, and cuts the message there. Whoever reads it sees it
+// of every protocol in use, and cuts the message at some. Whoever reads it sees it
 // at once, or, before there is a key, the handshake does not end; and the state is
 // dead.
 func TestEveryByteOfEveryMessage(t *testing.T) {
@@ -76,7 +76,9 @@ func TestEveryByteOfEveryMessage(t *testing.T) {
 					bad := bytes.Clone(m)
 					bad[at] ^= 1 << (at % 8)
 					mustFail(t, from.fork(), to.fork(), bad, fmt.Sprintf("message %d, byte %d", i+1, at))
-					mustFail(t, from.fork(), to.fork(), m[:at], fmt.Sprintf("message %d, cut at %d", i+1, at))
+					if at%5 == 0 || at > len(m)-20 {
+						mustFail(t, from.fork(), to.fork(), m[:at], fmt.Sprintf("message %d, cut at %d", i+1, at))
+					}
 				}
 				mustFail(t, from.fork(), to.fork(), append(bytes.Clone(m), 0), fmt.Sprintf("message %d, a byte more", i+1))
 				if _, err := to.read(t.Context(), m); err != nil {

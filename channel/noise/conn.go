@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -94,8 +95,9 @@ func (c *Conn) Export(label string, n int) ([]byte, error) {
 	return k, nil
 }
 
-// WriteMessage implements channel.Conn. Any error but channel.ErrTooLarge, and
-// the end of ctx among them, is final for the writing half.
+// WriteMessage implements channel.Conn. Any error but channel.ErrTooLarge and
+// channel.ErrExpired, the end of ctx and a deadline among them, is final for the
+// writing half.
 func (c *Conn) WriteMessage(ctx context.Context, message []byte) error {
 	if len(message) > channel.MaxMessage {
 		return fmt.Errorf("%w: %d bytes", channel.ErrTooLarge, len(message))
@@ -107,10 +109,21 @@ func (c *Conn) WriteMessage(ctx context.Context, message []byte) error {
 	defer c.write.Unlock()
 	release := c.watch(ctx, false)
 	err := c.writeMessageLocked(frameData, message)
-	if cerr := release(); err != nil && cerr != nil {
+	cerr := release()
+	switch {
+	case err == nil || errors.Is(err, channel.ErrExpired):
+		return err
+	case cerr != nil:
 		err = fmt.Errorf("channel: writing: %w", cerr)
-		c.write.err = err
+	case c.write.err != nil:
+		return err
+	default:
+		err = fmt.Errorf("channel: writing: %w", err)
 	}
+	// Half a message may be out, and the next one would be taken for its rest.
+	c.write.err = err
+	c.write.cipher.wipe()
+	c.dropRecordLocked()
 	return err
 }
 
@@ -171,6 +184,15 @@ type deadlines struct {
 	}
 }
 
+// late reports that the user's write deadline has passed: then nothing new is
+// sealed.
+func (c *Conn) late() bool {
+	c.deadlines.Lock()
+	at := c.deadlines.write.at
+	c.deadlines.Unlock()
+	return !at.IsZero() && !time.Now().Before(at)
+}
+
 func (c *Conn) setDeadline(reading bool, t time.Time) error {
 	if reading {
 		return c.rw.SetReadDeadline(t)
@@ -184,11 +206,12 @@ func (c *Conn) abort(reason error, tell bool) {
 	c.broken.CompareAndSwap(nil, &reason)
 	// A writer that is stuck is released by closing the stream.
 	if c.write.TryLock() {
-		if tell && c.write.err == nil {
+		if tell && c.write.err == nil && c.write.buf == nil {
 			refuse(c.rw)
 		}
 		c.write.err = reason
 		c.write.cipher.wipe()
+		c.dropRecordLocked()
 		c.write.Unlock()
 	}
 	_ = c.rw.Close()
@@ -206,7 +229,8 @@ func (c *Conn) Close() error {
 	c.once.Do(func() {
 		if c.write.TryLock() {
 			_ = c.rw.SetWriteDeadline(time.Now().Add(grace))
-			_ = c.writeRecordLocked(frameClose, flagLast, nil)
+			_, _ = c.writeRecordLocked(frameClose, flagLast, nil)
+			c.dropRecordLocked()
 			c.write.err = fmt.Errorf("channel: %w", net.ErrClosed)
 			c.write.Unlock()
 		}
@@ -225,6 +249,7 @@ func (c *Conn) wipe() {
 			c.write.err = gone
 		}
 		c.write.cipher.wipe()
+		c.dropRecordLocked()
 		c.write.Unlock()
 	}
 	if c.read.TryLock() {

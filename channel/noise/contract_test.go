@@ -160,3 +160,13 @@ func TestContract(t *testing.T) {
 		})
 	}
 }
+
+// TestNetConn: a channel is a net.Conn, in whichever way it came up.
+func TestNetConn(t *testing.T) {
+	for _, name := range []string{"pay", "resume"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			channeltest.RunStream(t, pairs()[name])
+		})
+	}
+}

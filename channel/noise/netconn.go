@@ -1,7 +1,6 @@
 package noise
 
 import (
-	"context"
 	"errors"
 	"net"
 	"time"
@@ -37,18 +36,28 @@ func (c *Conn) releaseIfDoneLocked() {
 }
 
 // Write implements net.Conn: each call is one message or more. It does not
-// allocate, but for a new key every 1024 records.
+// allocate, but for a new key every 1024 records. After a deadline that passed the
+// bytes counted are on their way, at the latest with the next Write, and the
+// writer may go on behind them.
 func (c *Conn) Write(b []byte) (int, error) {
-	for done := 0; ; {
-		n := min(len(b)-done, channel.MaxMessage)
-		if n == 0 {
-			return done, nil
+	c.write.Lock()
+	defer c.write.Unlock()
+	done := 0
+	for message := channel.MaxMessage; done < len(b); {
+		n := min(len(b)-done, maxData, message)
+		flags := byte(0)
+		if message -= n; done+n == len(b) || message == 0 {
+			flags, message = flagLast, channel.MaxMessage
 		}
-		if err := c.WriteMessage(context.Background(), b[done:done+n]); err != nil {
+		sealed, err := c.writeRecordLocked(frameData, flags, b[done:done+n])
+		if sealed {
+			done += n
+		}
+		if err != nil {
 			return done, err
 		}
-		done += n
 	}
+	return done, nil
 }
 
 // address stands for the ends of a stream that has none.
@@ -89,8 +98,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.setDeadline(true, t)
 }
 
-// SetWriteDeadline implements net.Conn. A write that it interrupts ends the
-// writing half: a record can't be sent in two parts.
+// SetWriteDeadline implements net.Conn. A Write that it interrupts can go on; a
+// WriteMessage ends the writing half, since half a message is none.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.deadlines.Lock()
 	defer c.deadlines.Unlock()

@@ -35,12 +35,15 @@ func (b *buffers) put(r *recordBuffer, used int) {
 	b.pool.Put(r)
 }
 
-// writer is the sending half of a channel.
+// writer is the sending half of a channel. A record that a deadline interrupts
+// stays in it, sealed, and goes out before the next one.
 type writer struct {
 	sync.Mutex
 	cipher  cipherState
 	records int
-	err     error // final
+	buf     *recordBuffer // lent while a record is on its way
+	rest    []byte        // of the record in buf
+	err     error         // final
 }
 
 // reader is the receiving half. What a deadline interrupts goes on where it was.
@@ -67,20 +70,37 @@ func advance(k *cipherState, records *int) error {
 	return nil
 }
 
-// writeRecordLocked seals and sends one record. A failure is final: a record
-// that went out in part can't be sent again, as its nonce is used.
-func (c *Conn) writeRecordLocked(kind, flags byte, data []byte) error {
+// writeRecordLocked seals one record and sends it, after what is left of the one
+// before. sealed reports that its nonce is used: it goes out, now or with the next
+// one. A failure is final, but for a deadline that passed and channel.ErrExpired.
+func (c *Conn) writeRecordLocked(kind, flags byte, data []byte) (sealed bool, err error) {
 	w := &c.write
 	if w.err != nil {
-		return w.err
+		return false, w.err
 	}
 	if broken := c.broken.Load(); broken != nil {
 		w.err = *broken
-		return w.err
+		return false, w.err
 	}
-	if kind != frameClose && c.exhausted(w.records) {
-		return channel.ErrExpired
+	if err := c.flushLocked(); err != nil {
+		return false, err
 	}
+	switch {
+	case kind == frameClose:
+	case c.exhausted(w.records):
+		return false, channel.ErrExpired
+	case c.late():
+		return false, os.ErrDeadlineExceeded
+	}
+	if err := c.sealLocked(kind, flags, data); err != nil {
+		return false, c.writeFailedLocked(err)
+	}
+	return true, c.flushLocked()
+}
+
+// sealLocked makes the record that is to go out.
+func (c *Conn) sealLocked(kind, flags byte, data []byte) error {
+	w := &c.write
 	buf := c.buffers.get()
 	size := (2 + len(data) + bucket - 1) / bucket * bucket
 	plain := buf[headerLen : headerLen+size]
@@ -91,18 +111,54 @@ func (c *Conn) writeRecordLocked(kind, flags byte, data []byte) error {
 	// Sealed in place: nothing of the plaintext stays in the buffer.
 	sealed, err := w.cipher.encrypt(head, head, plain)
 	if err == nil {
-		_, err = c.rw.Write(sealed)
-	} else {
-		clear(plain)
-	}
-	c.buffers.put(buf, 0)
-	if err == nil {
 		err = advance(&w.cipher, &w.records)
 	}
 	if err != nil {
-		w.err = c.ended(fmt.Errorf("channel: writing: %w", err))
-		w.cipher.wipe()
+		clear(plain)
+		c.buffers.put(buf, 0)
+		return err
 	}
+	w.buf, w.rest = buf, sealed
+	return nil
+}
+
+// flushLocked sends what is left of a record. After a deadline that passed it can
+// go on.
+func (c *Conn) flushLocked() error {
+	w := &c.write
+	if w.buf == nil {
+		return nil
+	}
+	n, err := c.rw.Write(w.rest)
+	w.rest = w.rest[min(max(n, 0), len(w.rest)):]
+	if err == nil && len(w.rest) > 0 {
+		err = io.ErrShortWrite
+	}
+	if err == nil || len(w.rest) == 0 {
+		c.dropRecordLocked()
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.writeFailedLocked(err)
+	}
+	return err
+}
+
+// dropRecordLocked gives the buffer of a record back.
+func (c *Conn) dropRecordLocked() {
+	w := &c.write
+	if w.buf != nil {
+		// What is sealed is no secret.
+		c.buffers.put(w.buf, 0)
+	}
+	w.buf, w.rest = nil, nil
+}
+
+// writeFailedLocked ends the writing half.
+func (c *Conn) writeFailedLocked(err error) error {
+	w := &c.write
+	w.err = c.ended(fmt.Errorf("channel: writing: %w", err))
+	w.cipher.wipe()
+	c.dropRecordLocked()
 	return w.err
 }
 
@@ -115,7 +171,7 @@ func (c *Conn) writeMessageLocked(kind byte, message []byte) error {
 		if n == len(message) {
 			flags = flagLast
 		}
-		if err := c.writeRecordLocked(kind, flags, message[:n]); err != nil {
+		if _, err := c.writeRecordLocked(kind, flags, message[:n]); err != nil {
 			return err
 		}
 		if message = message[n:]; len(message) == 0 {

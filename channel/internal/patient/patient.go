@@ -3,6 +3,7 @@
 package patient
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -100,12 +101,21 @@ func (p *patient) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write implements Stream. After one that a deadline gave up, nothing more can
-// be written: how much went out is unknown.
+// Write implements Stream. One that a deadline gave up goes on in the background
+// with all of its bytes, which it counts as written, and the next waits for it.
 func (p *patient) Write(b []byte) (int, error) {
 	o := &p.writing
 	if o.pending {
-		return 0, os.ErrDeadlineExceeded
+		r, err := p.await(o)
+		if err == nil && r.n != len(o.buf) {
+			err = errors.Join(io.ErrShortWrite, r.err)
+		}
+		if err == nil {
+			err = r.err
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
 	// The stream may hold on to the bytes after this Write was given up, and
 	// the caller's buffer has other uses by then.
@@ -116,6 +126,9 @@ func (p *patient) Write(b []byte) (int, error) {
 		o.done <- result{n, err}
 	}()
 	r, err := p.await(o)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return len(b), err
+	}
 	if err != nil {
 		return 0, err
 	}
