@@ -74,7 +74,8 @@ type Config struct {
 	// Terminal is the terminal's EMV data, of an online-only type. No default.
 	// Terminal id and merchant id are the Device's.
 	Terminal emv.Terminal
-	// Language is the cardholder's, ISO 639-1; empty leaves it to the UI.
+	// Language is the terminal's, ISO 639-1, for cardholders whose card prefers
+	// none that the UI speaks (trusted.Speaker); empty leaves it to the UI.
 	Language string
 	// MerchantLanguage is that of the merchant's receipts; empty is English.
 	MerchantLanguage string

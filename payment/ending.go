@@ -30,7 +30,7 @@ func (p *run) result(end Outcome) Result {
 	}
 	tid, mid := p.u.c.Device.Identity()
 	d := receipt.Data{
-		Language: p.u.c.Language,
+		Language: p.language(),
 		Merchant: p.trade.Merchant, MerchantID: mid, TerminalID: tid,
 		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback,
 		TruncatedPAN: truncated, Label: r.Label, AID: r.AID, Entry: r.Entry,
@@ -61,7 +61,7 @@ func (p *run) result(end Outcome) Result {
 func (p *run) why() string {
 	switch {
 	case p.say != "":
-		return p.say.In(p.u.c.Language)
+		return p.say.In(p.language())
 	case len(p.res.Reasons) > 0:
 		return p.res.Reasons[0]
 	}

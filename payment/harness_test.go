@@ -253,6 +253,7 @@ type rigConfig struct {
 	now             func() time.Time
 	observe         func(payment.Event)
 	language        string
+	panel           softpad.Panel
 }
 
 // rig is an enrolled unit, and what it told.
@@ -310,7 +311,10 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 		w.t.Fatal(err)
 	}
 	r := &rig{vault: v, dir: c.dir, holder: scripted.New(c.script)}
-	pad, err := softpad.New(softpad.Config{Panel: r.holder, Keys: device.PINKeys()})
+	if c.panel == nil {
+		c.panel = r.holder
+	}
+	pad, err := softpad.New(softpad.Config{Panel: c.panel, Keys: device.PINKeys()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -16,14 +16,14 @@ import (
 type pinAdapter struct {
 	pad      pinpad.Pad
 	watch    func() time.Time
-	language string
+	language func(card []string) string
 	block    *pinpad.EncryptedBlock
 	people   time.Duration
 	// prove gives the server evidence of the device, before the pad opens.
 	prove func(context.Context) error
 }
 
-func (a *pinAdapter) reset(language string, prove func(context.Context) error) {
+func (a *pinAdapter) reset(language func(card []string) string, prove func(context.Context) error) {
 	a.language, a.block, a.people, a.prove = language, nil, 0, prove
 }
 
@@ -39,7 +39,7 @@ func (a *pinAdapter) VerifyPIN(ctx context.Context, r emv.PINRequest) (emv.PINRe
 	p := pinpad.Prompt{
 		Amount:    r.Amount,
 		Label:     r.Label,
-		Language:  a.language,
+		Language:  a.language(r.Languages),
 		TriesLeft: r.TriesLeft,
 		Attempt:   r.Attempt,
 	}

@@ -84,7 +84,7 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 	p.res = Result{Order: p.order.ID, Type: trade.Sale, Reasons: []string{}}
 	p.line = p.u.newLine()
 	p.line.payment = p.order.ID
-	p.u.pin.reset(p.u.c.Language, func(ctx context.Context) error { return p.line.prove(ctx, attest.BeforePIN) })
+	p.u.pin.reset(p.u.speaks, func(ctx context.Context) error { return p.line.prove(ctx, attest.BeforePIN) })
 	defer p.close()
 	m := Diagram{Transitions: transitions}
 	for p.enter(StateAsking, ""); !p.state.Final(); {
@@ -388,7 +388,7 @@ func (p *run) notify(ctx context.Context, m trusted.Message) {
 }
 
 func (p *run) notifyWith(ctx context.Context, m trusted.Message, params map[string]string) {
-	if err := p.u.c.UI.Notify(ctx, trusted.Notice{Message: m, Language: p.u.c.Language, Params: params}); err != nil {
+	if err := p.u.c.UI.Notify(ctx, trusted.Notice{Message: m, Language: p.language(), Params: params}); err != nil {
 		p.u.tell(PhaseResult, "the screen did not show %q: %v", string(m), err)
 	}
 }

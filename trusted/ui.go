@@ -55,6 +55,13 @@ type Confirmation struct {
 	Language string
 }
 
+// Speaker is a UI that says which languages it speaks: a unit then follows the
+// card's preference.
+type Speaker interface {
+	// Languages returns codes of ISO 639-1 in lower case.
+	Languages() []string
+}
+
 // UI is the trusted user interface. Each method returns within 100 ms of the
 // end of ctx with an error that wraps ctx.Err(). One call runs at a time.
 type UI interface {

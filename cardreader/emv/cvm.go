@@ -188,7 +188,7 @@ func (s *Session) unsupported(m tags.CVM) {
 }
 
 func (s *Session) pinRequest(m PINMethod) PINRequest {
-	return PINRequest{Method: m, PAN: s.pan, Card: s.card, TriesLeft: -1, Amount: s.t.Amount, Label: s.cand.Name()}
+	return PINRequest{Method: m, PAN: s.pan, Card: s.card, TriesLeft: -1, Amount: s.t.Amount, Label: s.cand.Name(), Languages: s.cand.Languages}
 }
 
 // entered judges how an entry ended; false means that the method failed.

@@ -115,6 +115,8 @@ type PINRequest struct {
 	Amount  money.Amount
 	// Label is the application's name for the screen.
 	Label string
+	// Languages are what the cardholder prefers (5F2D), ISO 639-1, best first.
+	Languages []string
 }
 
 // PINEntry says what became of the entry.

@@ -163,3 +163,6 @@ func (s *Session) date() time.Time {
 	y, m, d := s.t.Time.Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
+
+// Languages are what the cardholder prefers (5F2D), ISO 639-1, best first.
+func (s *Session) Languages() []string { return append([]string(nil), s.cand.Languages...) }

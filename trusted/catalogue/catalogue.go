@@ -106,8 +106,7 @@ func Text(n trusted.Notice) (string, error) {
 	for _, p := range parameters(s) {
 		s = strings.ReplaceAll(s, "{"+p+"}", Clean(n.Params[p]))
 	}
-	// A reason is in English: it says nothing to who reads another language.
-	if reason := Clean(n.Params["reason"]); n.Message == trusted.MessageDeclined && n.Language == "en" && reason != "" {
+	if reason := Clean(n.Params["reason"]); n.Message == trusted.MessageDeclined && reason != "" {
 		s += ": " + reason
 	}
 	return s, nil

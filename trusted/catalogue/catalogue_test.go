@@ -165,7 +165,7 @@ func TestText(t *testing.T) {
 	}{
 		{trusted.Notice{Message: trusted.MessageDeclined, Params: evil}, "Declined: no�[1m money", nil},
 		{trusted.Notice{Message: trusted.MessageDeclined}, "Declined", nil},
-		{trusted.Notice{Message: trusted.MessageDeclined, Language: "de", Params: evil}, "Abgelehnt", nil},
+		{trusted.Notice{Message: trusted.MessageDeclined, Language: "de", Params: map[string]string{"reason": "Guthaben reicht nicht"}}, "Abgelehnt: Guthaben reicht nicht", nil},
 		{trusted.Notice{Message: PINTriesLeft, Language: "zh", Params: evil}, "剩余次数：�2", nil},
 		{trusted.Notice{Message: PINTriesLeft}, "Tries left: ", nil},
 		{trusted.Notice{Message: CashIncluded, Params: map[string]string{"amount": "{amount}"}}, "of which in cash {amount}", nil},

@@ -74,6 +74,7 @@ type key struct {
 
 var (
 	_ trusted.UI      = (*Console)(nil)
+	_ trusted.Speaker = (*Console)(nil)
 	_ trusted.Assured = (*Console)(nil)
 )
 
