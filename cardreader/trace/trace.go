@@ -19,6 +19,11 @@
 //	resp  the response APDU with its status word, hex
 //
 // A command that the card did not answer leaves no line.
+//
+// A cassette (package payment/cassette) is a trace file too: its first line has
+// the member "cassette", its lines of commands have "at", and further lines have
+// "port". Of those, the one by which a card was connected is read, and the others
+// are passed over.
 package trace
 
 import (
@@ -91,6 +96,10 @@ type (
 		Terminal  map[string]string `json:"terminal,omitempty"`
 		Match     string            `json:"match,omitempty"`
 		Masked    bool              `json:"masked,omitempty"`
+		// Of a cassette.
+		Cassette int             `json:"cassette,omitempty"`
+		Began    json.RawMessage `json:"began,omitempty"`
+		Setup    json.RawMessage `json:"setup,omitempty"`
 	}
 	line struct {
 		Micros int64   `json:"us"`
@@ -102,8 +111,9 @@ type (
 const (
 	edition     = 1
 	matchHeader = "header"
-	// maxLine holds an extended command and response of the greatest length.
-	maxLine = 1 << 19
+	// maxLine holds an extended command and response of the greatest length,
+	// and a cassette's line of a stored record of 1 MiB.
+	maxLine = 1 << 22
 	// maxExchanges is far more than a transaction has; it bounds what a file or
 	// a card can make us keep.
 	maxExchanges = 1 << 14
@@ -115,6 +125,7 @@ func Parse(r io.Reader) (*Trace, error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 4096), maxLine)
 	var t *Trace
+	cassette := false
 	n := 0
 	for s.Scan() {
 		n++
@@ -124,9 +135,9 @@ func Parse(r io.Reader) (*Trace, error) {
 		}
 		var err error
 		if t == nil {
-			t, err = parseHeader(b)
-		} else if len(t.Exchanges) == maxExchanges {
-			err = fmt.Errorf("more than %d exchanges", maxExchanges)
+			t, cassette, err = parseHeader(b)
+		} else if cassette {
+			err = t.parseCassetteLine(b)
 		} else {
 			err = t.parseLine(b)
 		}
@@ -141,6 +152,9 @@ func Parse(r io.Reader) (*Trace, error) {
 		return nil, fmt.Errorf("trace: reading: %w", err)
 	case t == nil:
 		return nil, &Error{1, "the file is empty"}
+	}
+	if cassette {
+		t.Terminal = t.terminalData()
 	}
 	return t, nil
 }
@@ -162,23 +176,40 @@ func strict(b []byte, v any) error {
 	return nil
 }
 
-func parseHeader(b []byte) (*Trace, error) {
+func parseHeader(b []byte) (t *Trace, cassette bool, err error) {
 	var h header
 	if err := strict(b, &h); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if h.Trace != edition {
-		return nil, fmt.Errorf("edition %d, want %d", h.Trace, edition)
+		return nil, false, fmt.Errorf("edition %d, want %d", h.Trace, edition)
 	}
-	t := &Trace{Masked: h.Masked}
-	switch h.Interface {
+	t = &Trace{Masked: h.Masked}
+	if err := t.setCard(h.Interface, h.Protocol, h.ATR); err != nil {
+		return nil, false, err
+	}
+	switch h.Match {
+	case "":
+	case matchHeader:
+		t.Match = MatchHeader
+	default:
+		return nil, false, errors.New(`match is not "header"`)
+	}
+	t.Terminal, err = parseTerminal(h.Terminal)
+	return t, h.Cassette > 0, err
+}
+
+// setCard notes what the card was, by the names of the format.
+func (t *Trace) setCard(iface, protocol, atr string) error {
+	switch iface {
 	case cardreader.Contact.String():
+		t.Interface = cardreader.Contact
 	case cardreader.Contactless.String():
 		t.Interface = cardreader.Contactless
 	default:
-		return nil, errors.New(`interface is neither "contact" nor "contactless"`)
+		return errors.New(`interface is neither "contact" nor "contactless"`)
 	}
-	switch h.Protocol {
+	switch protocol {
 	case "":
 	case cardreader.T0.String():
 		t.Protocol = cardreader.T0
@@ -187,21 +218,13 @@ func parseHeader(b []byte) (*Trace, error) {
 	case cardreader.TCL.String():
 		t.Protocol = cardreader.TCL
 	default:
-		return nil, errors.New(`protocol is none of "T=0", "T=1" and "T=CL"`)
-	}
-	switch h.Match {
-	case "":
-	case matchHeader:
-		t.Match = MatchHeader
-	default:
-		return nil, errors.New(`match is not "header"`)
+		return errors.New(`protocol is none of "T=0", "T=1" and "T=CL"`)
 	}
 	var err error
-	if t.ATR, err = hex.DecodeString(h.ATR); err != nil {
-		return nil, errors.New("atr is not hexadecimal")
+	if t.ATR, err = hex.DecodeString(atr); err != nil {
+		return errors.New("atr is not hexadecimal")
 	}
-	t.Terminal, err = parseTerminal(h.Terminal)
-	return t, err
+	return nil
 }
 
 func parseTerminal(m map[string]string) (map[tlv.Tag][]byte, error) {
@@ -229,6 +252,13 @@ func (t *Trace) parseLine(b []byte) error {
 	var l line
 	if err := strict(b, &l); err != nil {
 		return err
+	}
+	return t.exchange(l)
+}
+
+func (t *Trace) exchange(l line) error {
+	if len(t.Exchanges) == maxExchanges {
+		return fmt.Errorf("more than %d exchanges", maxExchanges)
 	}
 	if l.Cmd == nil || l.Resp == nil {
 		return errors.New("cmd or resp is missing")
