@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,7 +66,12 @@ type demonstration struct {
 	link  *appLink
 	unit  *softunit.Unit
 	now   func() time.Time
+	// closing is what close closes, the last first.
+	closing []func() error
 }
+
+// playing reports whether all that is around the unit comes from a cassette.
+func (d *demonstration) playing() bool { return d.o.tape != nil && d.o.tape.Playing() }
 
 // appLink is the app: it relays, counts, and fails when it is told to.
 type appLink struct {
@@ -141,6 +147,9 @@ func (s *stream) Read(b []byte) (int, error) {
 }
 
 func (d *demonstration) folder(context.Context) error {
+	if d.playing() {
+		return nil
+	}
 	if d.o.state == "" && d.o.server != "" {
 		// What a bank elsewhere has booked must not be forgotten here.
 		d.o.state = serverState
@@ -157,6 +166,9 @@ func (d *demonstration) folder(context.Context) error {
 // startBank starts a bank in this process, unless there is one elsewhere.
 func (d *demonstration) startBank(ctx context.Context) error {
 	d.link = &appLink{}
+	if d.playing() {
+		return nil
+	}
 	d.link.Observe = d.link.count
 	if d.o.server != "" {
 		d.link.Address = d.o.server
@@ -225,8 +237,15 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 			return errors.New("-server-key is not the hex of 32 bytes")
 		}
 	}
-	if c.Reader, err = d.reader(); err != nil {
-		return err
+	if d.o.cassette && !d.playing() {
+		if err := d.record(); err != nil {
+			return err
+		}
+	}
+	if !d.playing() {
+		if c.Reader, err = d.reader(); err != nil {
+			return err
+		}
 	}
 	if c.CAKeys, err = d.caKeys(); err != nil {
 		return err
@@ -236,16 +255,22 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 		return err
 	}
 	c.Terminal = &data
-	c.UI, c.Panel = d.cardholder(stdin, stdout)
+	if !d.playing() {
+		c.UI, c.Panel = d.cardholder(stdin, stdout)
+	}
+	open := func() error { return d.o.storage.open(ctx, d.dir, &c) }
+	if d.o.tape != nil {
+		open = d.through(ctx, &c)
+	}
 	began := time.Now()
-	if err := d.o.storage.open(ctx, d.dir, &c); err != nil {
+	if err := open(); err != nil {
 		return err
 	}
 	if d.unit, err = softunit.Open(ctx, c); errors.Is(err, enrol.ErrNotEnrolled) {
-		if c.Activation, err = d.activation(ctx); err != nil {
+		if c.Activation, err = d.value(ctx, "activation", d.activation); err != nil {
 			return err
 		}
-		if err := d.o.storage.open(ctx, d.dir, &c); err != nil {
+		if err := open(); err != nil {
 			return err
 		}
 		d.unit, err = softunit.Open(ctx, c)
@@ -263,31 +288,41 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 }
 
 func (d *demonstration) caKeys() (*oda.Store, error) {
-	if d.o.capk != "" {
-		f, err := os.Open(d.o.capk)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return oda.ParseCAPK(f)
-	}
-	var b bytes.Buffer
-	if err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles()); err != nil {
+	b, err := d.capkJSON()
+	if err != nil {
 		return nil, err
 	}
-	return oda.ParseCAPK(&b)
+	return oda.ParseCAPK(bytes.NewReader(b))
+}
+
+func (d *demonstration) capkJSON() ([]byte, error) {
+	switch {
+	case d.playing():
+		return d.o.tape.Setup().CAPK, nil
+	case d.o.capk != "":
+		return os.ReadFile(d.o.capk)
+	}
+	var b bytes.Buffer
+	err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles())
+	return b.Bytes(), err
 }
 
 func (d *demonstration) terminalData() (emv.Terminal, error) {
-	if d.o.terminal == "" {
-		return emv.ParseTerminal(bytes.NewReader(terminalFile))
-	}
-	f, err := os.Open(d.o.terminal)
+	b, err := d.terminalJSON()
 	if err != nil {
 		return emv.Terminal{}, err
 	}
-	defer f.Close()
-	return emv.ParseTerminal(f)
+	return emv.ParseTerminal(bytes.NewReader(b))
+}
+
+func (d *demonstration) terminalJSON() ([]byte, error) {
+	switch {
+	case d.playing():
+		return d.o.tape.Setup().Terminal, nil
+	case d.o.terminal != "":
+		return os.ReadFile(d.o.terminal)
+	}
+	return terminalFile, nil
 }
 
 // cardholder is a person at the terminal, or a script.
@@ -316,21 +351,30 @@ func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.
 		rep, err := d.unit.Recover(ctx)
 		return payment.Result{}, &rep, err
 	}
-	id := d.o.order
-	if id == "" {
-		var b [4]byte
-		if _, err := io.ReadFull(d.random("order"), b[:]); err != nil {
-			return payment.Result{}, nil, err
-		}
-		id = "order-" + hex.EncodeToString(b[:])
-	}
-	if err := d.placeOrder(ctx, id); err != nil {
+	id, err := d.value(ctx, "order", d.order)
+	if err != nil {
 		return payment.Result{}, nil, err
 	}
 	d.screen.line("app", "pays order "+id+": the name is all that it says", 0)
 	r, err := d.unit.Pay(ctx, payment.Order{ID: id})
+	if d.playing() {
+		return r, nil, err
+	}
 	d.screen.line("app", fmt.Sprintf("relayed %d bytes up and %d down, and could read none of them", d.link.up.Load(), d.link.back.Load()), 0)
 	return r, nil, err
+}
+
+// order places the order that is to be paid, and returns its name.
+func (d *demonstration) order(ctx context.Context) (string, error) {
+	id := d.o.order
+	if id == "" {
+		var b [4]byte
+		if _, err := io.ReadFull(d.random("order"), b[:]); err != nil {
+			return "", err
+		}
+		id = "order-" + hex.EncodeToString(b[:])
+	}
+	return id, d.placeOrder(ctx, id)
 }
 
 // placeOrder is the merchant's part.
@@ -357,6 +401,9 @@ func (d *demonstration) close(r payment.Result, rep *payment.Report) error {
 	var err error
 	if d.unit != nil {
 		err = d.unit.Close()
+	}
+	for _, c := range slices.Backward(d.closing) {
+		err = errors.Join(err, c())
 	}
 	if d.stop != nil {
 		d.stop()

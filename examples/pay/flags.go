@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/payunit/payunit/payment/cassette"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
@@ -41,6 +42,11 @@ type options struct {
 	recover    bool
 	fault      string
 	cancelAt   string
+	cassette   bool
+	passphrase string
+	// args is the command line itself, tape what a cassette goes through.
+	args []string
+	tape *cassette.Tape
 	// asks is set when a person at a terminal is to confirm and to enter the
 	// PIN.
 	asks         bool
@@ -51,7 +57,7 @@ type options struct {
 var errUsage = errors.New("usage")
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{args: args}
 	var amount, cashback, currency, kind, now, keeps string
 	f := flag.NewFlagSet("pay", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -72,6 +78,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.capk, "capk", "", "file with certification authority keys; empty takes the software cards' own")
 	f.StringVar(&o.terminal, "terminal", "", "file with the terminal's EMV data; empty takes the documented example")
 	f.StringVar(&o.trace, "trace", "", "file to record the card's traffic in, masked")
+	f.BoolVar(&o.cassette, "cassette", false, "with -trace: record the whole payment, so that -reader replay:FILE makes it again to the byte;\nwithout -passphrase-file only of a software card at a bank in this process")
+	f.StringVar(&o.passphrase, "passphrase-file", "", "file whose first line seals the cassette, or opens it")
 	f.StringVar(&o.state, "state", "", "folder of the unit's sealed state and the card's; empty uses pay-state with -server, else a new one that is removed")
 	f.StringVar(&keeps, "storage", "vault", "what seals the state: vault, a file under a key beside it, or tpm:ADDR, a TPM 2.0 at a device\n(/dev/tpmrm0), a Unix socket or HOST:PORT, with @HEX behind it for another NV index than 01805055")
 	f.BoolVar(&o.forget, "forget", false, "make no payment: remove the TPM's counter of a -state that is gone")
@@ -153,6 +161,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.forget && o.storage.tpm == "" {
 		return bad("-forget needs -storage tpm:ADDR")
+	}
+	switch {
+	case o.cassette && o.trace == "":
+		return bad("-cassette needs -trace: the file to record in")
+	case o.cassette && o.passphrase == "" && (o.reader != "sim" || o.server != ""):
+		return bad("-cassette holds PAN, PIN and keys: seal it with -passphrase-file")
 	}
 	if o.recover && o.state == "" {
 		return bad("-recover needs -state: the folder of the unit that owes something")

@@ -49,6 +49,13 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		}
 		return exitDone
 	}
+	tape, err := openCassette(o)
+	if err == nil && tape != nil {
+		o, err = played(o, tape, stderr)
+	}
+	if err != nil {
+		return failed(err, o.json, stdout, stderr)
+	}
 	o.asks = o.asks && stdin != nil && term.IsTerminal(int(stdin.Fd()))
 	var out io.Writer
 	if !o.json {
@@ -57,19 +64,20 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	s := newScreen(out)
 	var r payment.Result
 	var rep *payment.Report
+	if tape != nil {
+		var stop context.CancelFunc
+		ctx, stop = tape.Context(ctx)
+		defer stop()
+	}
 	d, err := compose(ctx, o, s, stdin, stdout)
 	if err == nil {
 		r, rep, err = d.carryOut(ctx)
-		err = errors.Join(err, d.close(r, rep))
+		err = errors.Join(err, d.end(r, rep, err), d.close(r, rep))
 	}
 	s.close()
 	switch {
-	case err != nil && o.json:
-		print(stdout, stderr, map[string]string{"outcome": "error", "error": err.Error()})
-		return exitError
 	case err != nil:
-		fmt.Fprintf(stderr, "pay: %v\n", err)
-		return exitError
+		return failed(err, o.json, stdout, stderr)
 	case rep != nil:
 		return recovered(*rep, o.json, stdout, stderr)
 	case o.json:
@@ -89,6 +97,15 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitUnknown
 	}
 	return exitDeclined
+}
+
+func failed(err error, asJSON bool, stdout, stderr io.Writer) int {
+	if asJSON {
+		print(stdout, stderr, map[string]string{"outcome": "error", "error": err.Error()})
+	} else {
+		fmt.Fprintf(stderr, "pay: %v\n", err)
+	}
+	return exitError
 }
 
 // recovered reports what was settled: everything, or not.

@@ -17,7 +17,7 @@ import (
 // reader is the reader that -reader names, recorded when -trace asks for it.
 func (d *demonstration) reader() (cardreader.Reader, error) {
 	r, err := d.bareReader()
-	if err != nil || d.o.trace == "" {
+	if err != nil || d.o.trace == "" || d.o.cassette {
 		return r, err
 	}
 	// A file that can't be written is told before anything is paid.

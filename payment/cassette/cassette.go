@@ -80,22 +80,14 @@ func (m *Mismatch) Error() string {
 // Unwrap returns ErrMismatch.
 func (*Mismatch) Unwrap() error { return ErrMismatch }
 
-// Setup is what the unit was composed of besides its modules.
+// Setup is what the unit was composed of besides its modules. What of it is
+// needed to compose the unit again is its maker's to say.
 type Setup struct {
-	// Order is what was paid; Recover says that nothing was, and that what
-	// earlier payments owe was settled.
-	Order   string `json:"order,omitempty"`
-	Recover bool   `json:"recover,omitempty"`
-	// Terminal and CAPK are the files of those names.
-	Terminal json.RawMessage `json:"terminal"`
-	CAPK     json.RawMessage `json:"capk"`
-	// PINFormat is the ISO 9564-1 format chosen at enrolment.
-	PINFormat uint8 `json:"pin_format"`
-	// ServerKey is the only server key that enrolment accepted, hex.
-	ServerKey string `json:"server_key,omitempty"`
-	// Connect and Reply bound the phases.
-	Connect time.Duration `json:"connect_ns,omitempty"`
-	Reply   time.Duration `json:"reply_ns,omitempty"`
+	// Arguments are the maker's own.
+	Arguments []string `json:"arguments,omitempty"`
+	// Terminal and CAPK are the contents of the files of those names.
+	Terminal json.RawMessage `json:"terminal,omitempty"`
+	CAPK     json.RawMessage `json:"capk,omitempty"`
 }
 
 // first is line 1: a trace's, and more.
@@ -162,6 +154,8 @@ type Tape struct {
 	began time.Time
 	last  int64 // the clock, microseconds since began
 	conns int   // links opened
+	// cancel ends what Context returned.
+	cancel context.CancelFunc
 	// One of them is set.
 	recording *recording
 	playing   *playing
@@ -180,6 +174,24 @@ func (t *Tape) Now() time.Time {
 	return t.began.Add(time.Duration(t.last) * time.Microsecond)
 }
 
+// Context returns the context for the unit's calls: it ends where the recorded
+// payment was cancelled.
+func (t *Tape) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cancel = cancel
+	return ctx, cancel
+}
+
+func (t *Tape) cancelled() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cancel != nil {
+		t.cancel()
+	}
+}
+
 // do makes a call of type A: do is not called when the tape is played.
 func do[A any](t *Tape, c call, module func() (A, error)) (A, error) {
 	if t.playing != nil {
@@ -192,6 +204,9 @@ func do[A any](t *Tape, c call, module func() (A, error)) (A, error) {
 			if err := json.Unmarshal(e.Answer, &a); err != nil {
 				return a, t.mismatch(c, e.line, "the recorded answer is not of the call's type")
 			}
+		}
+		if e.Err != nil && e.Err.Is == isCancelled {
+			t.cancelled()
 		}
 		return a, e.Err.error()
 	}

@@ -19,6 +19,8 @@ type failure struct {
 	Text string `json:"text"`
 }
 
+const isCancelled = "cancelled"
+
 // kinds are the errors by which a unit decides what to do.
 func kinds() []struct {
 	name string
@@ -28,7 +30,7 @@ func kinds() []struct {
 		name string
 		err  error
 	}{
-		{"cancelled", context.Canceled},
+		{isCancelled, context.Canceled},
 		{"deadline", context.DeadlineExceeded},
 		{"card-removed", cardreader.ErrCardRemoved},
 		{"card-mute", cardreader.ErrCardMute},

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"sync"
 
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/pinpad"
@@ -207,23 +209,43 @@ type conn struct {
 	port    string
 	c       io.ReadWriteCloser
 	written *counter
+
+	mu      sync.Mutex
+	reading int
+	closed  bool
+}
+
+// closing tells whether a read was waiting when a connection was closed.
+type closing struct {
+	Pending bool `json:"pending,omitempty"`
 }
 
 func (c *conn) Read(b []byte) (int, error) {
-	if c.t.playing != nil && !c.t.more(c.port+" read") {
-		// What was not answered then is not answered now: it ends when the
-		// link is closed.
-		c.written.await(1 << 62)
-		return 0, io.ErrClosedPipe
+	if c.t.playing != nil {
+		if c.written.isClosed() {
+			return 0, io.ErrClosedPipe
+		}
+		if c.t.waited(c.port) {
+			return 0, c.written.await(math.MaxInt64, 0)
+		}
+		got, err := do[hexBytes](c.t, call{port: c.port, op: "read", lane: "read", written: c.written}, nil)
+		if len(got) > len(b) {
+			return 0, c.t.mismatch(call{port: c.port, op: "read"}, 0, "the buffer is smaller than what was read")
+		}
+		return copy(b, got), err
 	}
-	got, err := do(c.t, call{port: c.port, op: "read", lane: "read", written: c.written}, func() (hexBytes, error) {
-		n, err := c.c.Read(b)
-		return b[:n:n], err
-	})
-	if len(got) > len(b) {
-		return 0, c.t.mismatch(call{port: c.port, op: "read"}, 0, "the buffer is smaller than what was read")
+	c.mu.Lock()
+	c.reading++
+	c.mu.Unlock()
+	n, err := c.c.Read(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading--
+	// Of a read that the closing ended, the closing tells.
+	if !c.closed {
+		c.t.record(call{port: c.port, op: "read", lane: "read", written: c.written}, hexBytes(b[:n]), err)
 	}
-	return copy(b, got), err
+	return n, err
 }
 
 func (c *conn) Write(b []byte) (int, error) {
@@ -234,13 +256,24 @@ func (c *conn) Write(b []byte) (int, error) {
 
 func (c *conn) Close() error {
 	c.written.close()
-	_, err := do(c.t, call{port: c.port, op: "close", lane: "close"}, func() (none, error) { return none{}, c.c.Close() })
+	_, err := do(c.t, call{port: c.port, op: "close", lane: "close"}, func() (a closing, err error) {
+		c.mu.Lock()
+		a.Pending, c.closed = c.reading > 0 && !c.closed, true
+		c.mu.Unlock()
+		return a, c.c.Close()
+	})
 	return err
 }
 
-// more reports whether a lane has a call left, or the playing has failed.
-func (t *Tape) more(lane string) bool {
+// waited reports whether the recorded unit waited at this point until it closed
+// the connection: there is no further read, and one was waiting then.
+func (t *Tape) waited(port string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.playing.err != nil || len(t.playing.lanes[lane]) > 0
+	closings := t.playing.lanes[port+" close"]
+	if t.playing.err != nil || len(t.playing.lanes[port+" read"]) > 0 || len(closings) == 0 {
+		return false
+	}
+	var a closing
+	return json.Unmarshal(closings[0].Answer, &a) == nil && a.Pending
 }

@@ -118,7 +118,7 @@ func Open(ctx context.Context, c Config) (*Unit, error) {
 func (u *Unit) compose(ctx context.Context, c Config) error {
 	device := enrol.Config{
 		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "software",
-		ServerKey: c.ServerKey, Rand: c.Rand,
+		ServerKey: c.ServerKey, Rand: c.Rand, Now: c.Now,
 	}
 	// The files come first: one that is missing must not cost an activation code.
 	if err := c.load(); err != nil {

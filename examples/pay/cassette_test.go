@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestCassette records payments of every ending, and makes them again with no
+// card, no bank and no state: the same result to the byte and the same exit code.
+func TestCassette(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		exit int
+	}{
+		{"approved", []string{"-pin", "1234"}, exitDone},
+		{"TDES DUKPT", []string{"-pin", "1234", "-pin-format", "0", "-amount", "99.00"}, exitDone},
+		{"another clock", []string{"-pin", "1234", "-now", "2026-12-24T23:59:59Z", "-seed", "7"}, exitDone},
+		{"offline PIN", []string{"-pin", "1234", "-card", "offline-pin"}, exitDone},
+		{"T=0", []string{"-pin", "1234", "-card", "t0"}, exitDone},
+		{"wrong PIN", []string{"-pin", "9999"}, exitDeclined},
+		{"cancelled at the trade", []string{"-cancel", "confirm"}, exitCancelled},
+		{"cancelled at the PIN", []string{"-cancel", "pin"}, exitCancelled},
+		{"card removed", []string{"-pin", "1234", "-fault", "card:remove@first-gac"}, exitError},
+		{"card removed after the answer", []string{"-pin", "1234", "-fault", "card:remove@second-gac"}, exitDeclined},
+		{"answer lost", []string{"-pin", "1234", "-fault", faultLostAnswer, "-reply-timeout", "200ms"}, exitDeclined},
+		{"link stays down", []string{"-pin", "1234", "-fault", faultLinkStays, "-reply-timeout", "200ms"}, exitUnknown},
+		{"link down", []string{"-pin", "1234", "-fault", faultLinkDown}, exitError},
+		{"refund", []string{"-pin", "1234", "-type", "refund"}, exitDone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "payment.jsonl")
+			code, want, errs := pay(t, append(c.args, "-json", "-trace", file, "-cassette")...)
+			if code != c.exit {
+				t.Fatalf("recording: exit %d, want %d\n%s%s", code, c.exit, want, errs)
+			}
+			code, got, errs := pay(t, "-json", "-reader", "replay:"+file)
+			if d := cmp.Diff(want, got); d != "" || code != c.exit {
+				t.Errorf("exit %d, want %d; -recorded +played\n%s%s", code, c.exit, d, errs)
+			}
+		})
+	}
+}
+
+// TestRecoverCassette records the settling of what a payment owed.
+func TestRecoverCassette(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "recover.jsonl")
+	if code, out, errs := pay(t, "-json", "-pin", "1234", "-fault", faultLinkStays, "-reply-timeout", "200ms", "-state", dir); code != exitUnknown {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	code, want, errs := pay(t, "-json", "-recover", "-state", dir, "-trace", file, "-cassette")
+	if code != exitDone || !strings.Contains(want, `"pending":[]`) {
+		t.Fatalf("exit %d\n%s%s", code, want, errs)
+	}
+	if code, got, errs := pay(t, "-json", "-reader", "replay:"+file); code != exitDone || got != want {
+		t.Errorf("exit %d\n%s%s", code, got, errs)
+	}
+}
+
+// TestCassetteIsCompared: a cassette of which any call is left out, and one with
+// any answer altered, does not pass for the recorded payment.
+func TestCassetteIsCompared(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "payment.jsonl")
+	if code, out, errs := pay(t, "-json", "-pin", "1234", "-trace", file, "-cassette"); code != exitDone {
+		t.Fatalf("recording: exit %d\n%s%s", code, out, errs)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(bytes.TrimSuffix(whole, []byte("\n")), []byte("\n"))
+	if len(lines) < 50 {
+		t.Fatalf("only %d lines", len(lines))
+	}
+	other := filepath.Join(t.TempDir(), "other.jsonl")
+	played := func(b []byte) (int, string) {
+		t.Helper()
+		if err := os.WriteFile(other, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := pay(t, "-json", "-reader", "replay:"+other)
+		return code, out + errs
+	}
+	reads := 0
+	// Every third line: there are a hundred, and each takes a payment.
+	for i := 1; i < len(lines)-1; i++ {
+		if bytes.Contains(lines[i], []byte(`"op":"read","at"`)) && bytes.Contains(lines[i], []byte(`"port":"link`)) {
+			// Each of them is waited for, in case the unit is about to write.
+			if reads++; reads != 2 {
+				continue
+			}
+		}
+		if i%3 != 0 {
+			continue
+		}
+		without := bytes.Join(append(append([][]byte{}, lines[:i]...), lines[i+1:]...), nil)
+		if code, out := played(without); code == exitDone {
+			t.Errorf("without line %d, %.60s: approved\n%s", i+1, lines[i], out)
+		}
+	}
+	if reads < 5 {
+		t.Errorf("%d reads of a link were found", reads)
+	}
+	if code, out := played([]byte(strings.Replace(string(whole), `"amount_minor":1234`, `"amount_minor":1235`, 1))); code != exitError || !strings.Contains(out, "amount_minor") {
+		t.Errorf("another amount in the result: exit %d\n%s", code, out)
+	}
+	// One that was cut off shows how far it goes, and then that it ends.
+	if code, out := played(bytes.Join(lines[:len(lines)/2], nil)); code != exitError || !strings.Contains(out, "no further call") {
+		t.Errorf("half a cassette: exit %d\n%s", code, out)
+	}
+	if code, out := played(whole[:len(whole)/2]); code != exitError || !strings.Contains(out, "line") {
+		t.Errorf("half a line: exit %d\n%s", code, out)
+	}
+}
+
+// TestSealedCassette: under a passphrase nothing stands in the clear, and it
+// opens with that passphrase alone.
+func TestSealedCassette(t *testing.T) {
+	dir := t.TempDir()
+	file, right, wrong := filepath.Join(dir, "payment.age"), filepath.Join(dir, "right"), filepath.Join(dir, "wrong")
+	for name, text := range map[string]string{right: "correct horse\n", wrong: "battery staple\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, want, errs := pay(t, "-json", "-pin", "1234", "-trace", file, "-cassette", "-passphrase-file", right)
+	if code != exitDone {
+		t.Fatalf("recording: exit %d\n%s%s", code, want, errs)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b, []byte("4761739001010010")) || bytes.Contains(b, []byte("cmd")) {
+		t.Error("the cassette is in the clear")
+	}
+	if code, got, errs := pay(t, "-json", "-reader", "replay:"+file, "-passphrase-file", right); code != exitDone || got != want {
+		t.Errorf("exit %d\n%s%s", code, got, errs)
+	}
+	for _, args := range [][]string{{"-passphrase-file", wrong}, nil} {
+		code, out, _ := pay(t, append(args, "-json", "-reader", "replay:"+file)...)
+		if code != exitError || !strings.Contains(out, "passphrase") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+	}
+}
+
+// TestCassetteMustBeSealed: what may hold a real card's data is not recorded in
+// the clear.
+func TestCassetteMustBeSealed(t *testing.T) {
+	for _, args := range [][]string{{"-reader", "pcsc"}, {"-server", "127.0.0.1:1"}, {"-reader", "replay:x"}} {
+		file := filepath.Join(t.TempDir(), "payment.jsonl")
+		code, _, errs := pay(t, append(args, "-pin", "1234", "-trace", file, "-cassette")...)
+		if _, err := os.Stat(file); code != exitUsage || err == nil || !strings.Contains(errs, "-passphrase-file") {
+			t.Errorf("%v: exit %d, %s", args, code, errs)
+		}
+	}
+}
+
+// TestArguments: the arguments of the payment stay, those of its recording go.
+func TestArguments(t *testing.T) {
+	got := arguments([]string{"-pin", "1234", "--trace=f", "-cassette", "-reader", "sim", "-json", "-storage", "vault", "-state", "d", "-seed=1"})
+	if d := cmp.Diff([]string{"-pin", "1234", "-state", "d", "-seed=1"}, got); d != "" {
+		t.Error(d)
+	}
+}
