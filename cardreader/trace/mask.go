@@ -26,17 +26,26 @@ import (
 //   - The data of VERIFY and of PIN CHANGE/UNBLOCK is zeros.
 //   - What should be data objects and can't be read as such is zeros.
 func (t *Trace) Mask() *Trace {
+	var m masker
+	defer m.wipe()
+	return m.mask(t)
+}
+
+// masker masks traces of one card, piece by piece: a PAN that was met in one is
+// overwritten in those after it too.
+type masker struct{ pans [][]byte }
+
+func (k *masker) mask(t *Trace) *Trace {
 	out := t.Clone()
 	out.Masked, out.Match = true, MatchHeader
-	var pans [][]byte
 	for _, m := range out.messages() {
 		if !m.challenge() {
 			for _, p := range maskTree(m.data, 0) {
-				if slices.ContainsFunc(pans, func(q []byte) bool { return bytes.Equal(p, q) }) {
+				if slices.ContainsFunc(k.pans, func(q []byte) bool { return bytes.Equal(p, q) }) {
 					clear(p) // read again: one sweep is enough
 					continue
 				}
-				pans = append(pans, p)
+				k.pans = append(k.pans, p)
 			}
 			out.put(m)
 		}
@@ -45,7 +54,7 @@ func (t *Trace) Mask() *Trace {
 	for i := range out.Exchanges {
 		maskCommand(out.Exchanges[i].Command)
 	}
-	for _, p := range pans {
+	for _, p := range k.pans {
 		for _, e := range out.Exchanges {
 			sweep(e.Command, p)
 			sweep(e.Response, p)
@@ -53,7 +62,6 @@ func (t *Trace) Mask() *Trace {
 		for _, v := range out.Terminal {
 			sweep(v, p)
 		}
-		clear(p)
 	}
 	for tag, v := range out.Terminal {
 		if info, ok := tags.Lookup(tag); ok && info.Secrecy != tags.Public {
@@ -61,6 +69,13 @@ func (t *Trace) Mask() *Trace {
 		}
 	}
 	return out
+}
+
+func (k *masker) wipe() {
+	for _, p := range k.pans {
+		clear(p)
+	}
+	k.pans = nil
 }
 
 // put writes a message's data back into the exchanges that it came from.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/tlv"
 )
 
@@ -37,11 +38,14 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// Record returns a card that passes everything on to c and, when it is closed,
-// writes the trace to w, whose Close it leaves to the caller. Its abilities are
-// those of c. The session is kept in memory until then, because only its whole
-// tells what is a PAN in it; it is zeroed afterwards. Close returns the errors of
-// c and of w together, and ErrTooLong.
+// Record returns a card that passes everything on to c and writes the trace to
+// w, whose Close it leaves to the caller. Its abilities are those of c.
+//
+// The session's beginning is kept in memory, up to the command that asks for a
+// cryptogram or 64 KiB: only then it is known what is a PAN in it, and what the
+// terminal gave the card. From there on each exchange is written when its
+// response is whole. What was written is zeroed. A write that fails disturbs
+// nothing: Close returns the errors of c and of w together, and ErrTooLong.
 func Record(c cardreader.Card, w io.Writer, o Options) cardreader.Card {
 	return record(c, func() (io.Writer, func() error, error) {
 		return w, func() error { return nil }, nil
@@ -49,7 +53,7 @@ func Record(c cardreader.Card, w io.Writer, o Options) cardreader.Card {
 }
 
 // RecordReader returns a reader whose cards are recorded, each to what open
-// returns when the card is closed.
+// returns when the first of it is written.
 func RecordReader(r cardreader.Reader, open func() (io.WriteCloser, error), o Options) cardreader.Reader {
 	return &reader{r, open, o}
 }
@@ -83,11 +87,21 @@ type recorder struct {
 	open sink
 	o    Options
 
-	mu   sync.Mutex
-	t    *Trace
-	long bool
-	done bool
+	mu sync.Mutex
+	// t holds what was not written yet.
+	t *Trace
+	// held is the number of its bytes, count that of all exchanges.
+	held, count int
+	mask        masker
+	w           io.Writer
+	closing     func() error
+	err         error
+	long        bool
+	done        bool
 }
+
+// mostHeld is how much of a session's beginning is kept in memory.
+const mostHeld = 64 << 10
 
 // The recording cards by their further abilities, so that an assertion finds
 // what the recorded card has and nothing else.
@@ -164,32 +178,66 @@ func (r *recorder) Transmit(ctx context.Context, command []byte) ([]byte, error)
 	defer r.mu.Unlock()
 	switch {
 	case r.done:
-	case len(r.t.Exchanges) == maxExchanges:
+	case r.count == maxExchanges:
 		r.long = true
 	default:
 		r.t.Exchanges = append(r.t.Exchanges, Exchange{max(0, took), slices.Clone(command), slices.Clone(resp)})
+		r.held += len(command) + len(resp)
+		r.count++
+		if r.w != nil || r.held > mostHeld || command[1] == apdu.INSGenerateAC {
+			r.flush(r.whole())
+		}
 	}
 	return resp, nil
 }
 
-// Close closes the recorded card and writes the trace, once.
-func (r *recorder) Close() error {
-	err := r.Card.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done {
-		return err
+// whole is the number of exchanges whose responses are whole: the rest of a last
+// one may be fetched yet.
+func (r *recorder) whole() int {
+	all := r.t.messages()
+	for _, m := range all {
+		defer clear(m.data)
 	}
-	r.done = true
-	defer r.t.Wipe()
-	err = errors.Join(err, r.write())
-	if r.long {
-		err = errors.Join(err, ErrTooLong)
+	if len(all) == 0 || r.held > mostHeld {
+		return len(r.t.Exchanges)
 	}
-	return err
+	switch last := all[len(all)-1]; last.sw.SW1() {
+	case 0x61, 0x62, 0x63, 0x6C:
+		return last.parts[0].exchange
+	}
+	return len(r.t.Exchanges)
 }
 
-func (r *recorder) write() error {
+// flush writes the first n exchanges that are held, and the header before them.
+func (r *recorder) flush(n int) {
+	if r.w == nil && r.err == nil {
+		r.begin()
+	}
+	piece := *r.t
+	piece.Terminal, piece.Exchanges = nil, r.t.Exchanges[:n]
+	out := &piece
+	if !r.o.RevealCardholderData {
+		out = r.mask.mask(&piece)
+		defer out.Wipe()
+	}
+	if r.err == nil {
+		_, r.err = writeExchanges(r.w, out.Exchanges)
+	}
+	for _, e := range piece.Exchanges {
+		r.held -= len(e.Command) + len(e.Response)
+	}
+	piece.Wipe()
+	r.t.Exchanges = slices.Delete(r.t.Exchanges, 0, n)
+}
+
+// begin opens the file and writes the header, with the terminal data that is
+// known by then.
+func (r *recorder) begin() {
+	var err error
+	if r.w, r.closing, err = r.open(); err != nil {
+		r.w, r.err = nil, err
+		return
+	}
 	t := r.t
 	if t.Terminal == nil {
 		t.Terminal = map[tlv.Tag][]byte{}
@@ -200,13 +248,29 @@ func (r *recorder) write() error {
 		}
 	}
 	if !r.o.RevealCardholderData {
-		t = t.Mask()
+		t = r.mask.mask(t)
 		defer t.Wipe()
 	}
-	w, closing, err := r.open()
-	if err != nil {
+	_, r.err = t.writeHeader(r.w)
+}
+
+// Close closes the recorded card and writes the rest of the trace, once.
+func (r *recorder) Close() error {
+	err := r.Card.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
 		return err
 	}
-	_, err = t.WriteTo(w)
-	return errors.Join(err, closing())
+	r.done = true
+	r.flush(len(r.t.Exchanges))
+	r.mask.wipe()
+	err = errors.Join(err, r.err)
+	if r.closing != nil {
+		err = errors.Join(err, r.closing())
+	}
+	if r.long {
+		err = errors.Join(err, ErrTooLong)
+	}
+	return err
 }

@@ -286,7 +286,15 @@ func (t *Trace) exchange(l line) error {
 
 // WriteTo writes the trace as a file. Errors are those of w.
 func (t *Trace) WriteTo(w io.Writer) (int64, error) {
-	var b bytes.Buffer
+	n, err := t.writeHeader(w)
+	if err != nil {
+		return n, err
+	}
+	lines, err := writeExchanges(w, t.Exchanges)
+	return n + lines, err
+}
+
+func (t *Trace) writeHeader(w io.Writer) (int64, error) {
 	h := header{Trace: edition, Interface: t.Interface.String(), ATR: upper(t.ATR), Masked: t.Masked}
 	if t.Protocol != cardreader.ProtocolUnknown {
 		h.Protocol = t.Protocol.String()
@@ -300,11 +308,21 @@ func (t *Trace) WriteTo(w io.Writer) (int64, error) {
 			h.Terminal[tag.String()] = upper(v)
 		}
 	}
-	lines := []any{h}
-	for _, e := range t.Exchanges {
+	return writeLines(w, h)
+}
+
+func writeExchanges(w io.Writer, all []Exchange) (int64, error) {
+	lines := make([]any, len(all))
+	for i, e := range all {
 		c, r := upper(e.Command), upper(e.Response)
-		lines = append(lines, line{e.Took.Microseconds(), &c, &r})
+		lines[i] = line{e.Took.Microseconds(), &c, &r}
 	}
+	return writeLines(w, lines...)
+}
+
+// writeLines writes whole lines, at once.
+func writeLines(w io.Writer, lines ...any) (int64, error) {
+	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for _, l := range lines {
 		if err := enc.Encode(l); err != nil {
