@@ -373,3 +373,64 @@ func TestSizesTellNothing(t *testing.T) {
 		t.Errorf("the next bucket is as long: %v", a)
 	}
 }
+
+// TestRogueClient: a device that knows an activation's id, and not its key, and
+// does not care what the server proves, is not enrolled.
+func TestRogueClient(t *testing.T) {
+	w := newWorld(t)
+	_, s := w.pair(t)
+	cert, err := certificate(edKey(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, knows := range map[string]bool{"it does not know": false, "it knows": true} {
+		a, b := channeltest.Pipe()
+		serr := make(chan error, 1)
+		go func() {
+			_, err := s.Server(t.Context(), b)
+			serr <- err
+		}()
+		tc := tls.Client(a, config(cert, func(tls.ConnectionState) error { return nil }))
+		if err := tc.HandshakeContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := newConn(a, tc, time.Now)
+		sent := (&hello{purpose: channel.PurposeEnrol, activation: w.activation.ID}).append(nil)
+		if err := c.send(t.Context(), frameHello, sent); err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.receive(t.Context(), frameWelcome, welcomeLen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := parseWelcome(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.bind(tc.ConnectionState(), sent, answer); err != nil {
+			t.Fatal(err)
+		}
+		// The server's own proof, sent back, is not the client's.
+		given := answer.proof
+		if knows {
+			given = proof(w.activation.Key.Reveal(), proofClient, c.binding)
+		}
+		e, err := w.client.Attester.Attest(t.Context(), attest.Challenge(c.binding[:], channel.PurposeEnrol))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := appendEvidence(nil, given, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.send(t.Context(), frameEvidence, body); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.receive(t.Context(), frameReady, 0); knows != (err == nil) || !knows && !errors.Is(err, channel.ErrRefused) {
+			t.Errorf("%s: client %v", name, err)
+		}
+		if err := <-serr; knows != (err == nil) || !knows && !errors.Is(err, channel.ErrAuthentication) {
+			t.Errorf("%s: server %v", name, err)
+		}
+	}
+}
