@@ -14,7 +14,6 @@ import (
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
-	"github.com/payunit/payunit/channel/internal/patient"
 )
 
 // Limits of a channel: a new handshake is due after them. TLS may seal more
@@ -29,7 +28,7 @@ const (
 
 // Conn is an established channel.
 type Conn struct {
-	rw         patient.Stream
+	rw         *strict
 	tls        *tls.Conn
 	now        func() time.Time
 	until      time.Time
@@ -53,7 +52,7 @@ type Conn struct {
 
 var _ channel.Conn = (*Conn)(nil)
 
-func newConn(rw patient.Stream, t *tls.Conn, now func() time.Time) *Conn {
+func newConn(rw *strict, t *tls.Conn, now func() time.Time) *Conn {
 	return &Conn{rw: rw, tls: t, now: now, until: now().Add(maxAge)}
 }
 
@@ -99,8 +98,9 @@ func (c *Conn) Export(label string, n int) ([]byte, error) {
 	return k, nil
 }
 
-// WriteMessage implements channel.Conn. Any error but channel.ErrTooLarge, and
-// the end of ctx among them, is final for the writing half.
+// WriteMessage implements channel.Conn. Any error but channel.ErrTooLarge and
+// channel.ErrExpired, the end of ctx and a deadline among them, is final for the
+// writing half.
 func (c *Conn) WriteMessage(ctx context.Context, message []byte) error {
 	if len(message) > channel.MaxMessage {
 		return fmt.Errorf("%w: %d bytes", channel.ErrTooLarge, len(message))
@@ -116,10 +116,19 @@ func (c *Conn) send(ctx context.Context, kind byte, message []byte) error {
 	defer c.write.Unlock()
 	release := c.watch(ctx, false)
 	err := c.writeMessageLocked(kind, message)
-	if cerr := release(); err != nil && cerr != nil {
+	cerr := release()
+	switch {
+	case err == nil || errors.Is(err, channel.ErrExpired):
+		return err
+	case cerr != nil:
 		err = fmt.Errorf("channel: writing: %w", cerr)
-		c.write.err = err
+	case c.write.err != nil:
+		return err
+	default:
+		err = fmt.Errorf("channel: writing: %w", err)
 	}
+	// Half a message may be out, and the next one would be taken for its rest.
+	c.write.err = err
 	return err
 }
 
@@ -159,7 +168,7 @@ func (c *Conn) abort(reason error) {
 func (c *Conn) giveUp(tell bool) {
 	if tell && c.write.TryLock() {
 		_ = c.rw.SetWriteDeadline(time.Now().Add(grace))
-		_ = c.writeFrameLocked(frameRefusal, flagLast, nil)
+		_, _ = c.writeFrameLocked(frameRefusal, flagLast, nil)
 		c.write.Unlock()
 	}
 	_ = c.rw.Close()
@@ -172,7 +181,7 @@ func (c *Conn) Close() error {
 	c.once.Do(func() {
 		if c.write.TryLock() {
 			_ = c.rw.SetWriteDeadline(time.Now().Add(grace))
-			_ = c.writeFrameLocked(frameClose, flagLast, nil)
+			_, _ = c.writeFrameLocked(frameClose, flagLast, nil)
 			c.write.err = fmt.Errorf("channel: %w", net.ErrClosed)
 			c.write.Unlock()
 		}
@@ -247,6 +256,15 @@ type deadlines struct {
 	}
 }
 
+// late reports that the user's write deadline has passed: then nothing new is
+// sealed.
+func (c *Conn) late() bool {
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	at := c.deadlines.write.at
+	return !at.IsZero() && !time.Now().Before(at)
+}
+
 func (c *Conn) setDeadline(reading bool, t time.Time) error {
 	if reading {
 		return c.rw.SetReadDeadline(t)
@@ -276,8 +294,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.setDeadline(true, t)
 }
 
-// SetWriteDeadline implements net.Conn. A write that it interrupts ends the
-// writing half: a record can't be sent in two parts.
+// SetWriteDeadline implements net.Conn. A Write that it interrupts can go on; a
+// WriteMessage ends the writing half, since half a message is none.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.deadlines.Lock()
 	defer c.deadlines.Unlock()

@@ -164,6 +164,9 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// TestStreamContract: a channel is a net.Conn in all that net.Conn says.
+func TestStreamContract(t *testing.T) { channeltest.RunStream(t, pairs(t)["pay"]) }
+
 // fipsEnv marks the run of this test's program in which only approved
 // cryptography works.
 const fipsEnv = "PAYUNIT_TEST_FIPS"

@@ -33,7 +33,8 @@ func (k *Client) Client(ctx context.Context, rw io.ReadWriteCloser) (channel.Con
 }
 
 func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
-	t := tls.Client(&strict{Stream: rw}, config(k.cert, func(s tls.ConnectionState) error {
+	under := &strict{Stream: rw}
+	t := tls.Client(under, config(k.cert, func(s tls.ConnectionState) error {
 		key, err := peerKey(s)
 		if err == nil && len(k.c.ServerKey) != 0 && !bytes.Equal(key, k.c.ServerKey) {
 			err = fmt.Errorf("%w: another server key than the one that is known", channel.ErrPolicy)
@@ -43,7 +44,7 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	c := newConn(rw, t, k.c.Now)
+	c := newConn(under, t, k.c.Now)
 	open := &hello{
 		purpose: channel.PurposePay, routing: sha256.Sum256(k.c.Routing),
 		class: k.c.DeviceClass, terminal: k.c.TerminalID, merchant: k.c.MerchantID,
@@ -104,14 +105,15 @@ func (k *Server) Server(ctx context.Context, rw io.ReadWriteCloser) (channel.Con
 }
 
 func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
-	t := tls.Server(&strict{Stream: rw, first: true}, config(k.cert, func(s tls.ConnectionState) error {
+	under := &strict{Stream: rw, first: true}
+	t := tls.Server(under, config(k.cert, func(s tls.ConnectionState) error {
 		_, err := peerKey(s)
 		return err
 	}))
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	c := newConn(rw, t, k.c.Now)
+	c := newConn(under, t, k.c.Now)
 	heard, err := c.receive(ctx, frameHello, maxHello)
 	if err != nil {
 		return c, err

@@ -390,11 +390,12 @@ func TestRogueClient(t *testing.T) {
 			_, err := s.Server(t.Context(), b)
 			serr <- err
 		}()
-		tc := tls.Client(a, config(cert, func(tls.ConnectionState) error { return nil }))
+		under := &strict{Stream: a}
+		tc := tls.Client(under, config(cert, func(tls.ConnectionState) error { return nil }))
 		if err := tc.HandshakeContext(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c := newConn(a, tc, time.Now)
+		c := newConn(under, tc, time.Now)
 		sent := (&hello{purpose: channel.PurposeEnrol, activation: w.activation.ID}).append(nil)
 		if err := c.send(t.Context(), frameHello, sent); err != nil {
 			t.Fatal(err)

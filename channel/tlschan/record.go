@@ -2,8 +2,12 @@ package tlschan
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/payunit/payunit/channel"
@@ -28,6 +32,14 @@ type strict struct {
 	header [recordHeaderLen]byte
 	have   int // bytes of header
 	body   int // bytes of a record's body that are still to come
+
+	out struct {
+		sync.Mutex
+		// rest is what a deadline kept from going out: TLS takes a record for
+		// sent or the connection for dead, and nothing between.
+		rest []byte
+		late bool // since the last look
+	}
 }
 
 var _ net.Conn = (*strict)(nil)
@@ -68,6 +80,59 @@ func (s *strict) check(b []byte) error {
 		s.first, s.have, s.body = false, 0, int(binary.BigEndian.Uint16(s.header[3:]))
 	}
 	return nil
+}
+
+// Write implements net.Conn, and keeps what a deadline interrupts.
+func (s *strict) Write(b []byte) (int, error) {
+	s.out.Lock()
+	defer s.out.Unlock()
+	err := s.flushLocked()
+	n := 0
+	if err == nil {
+		n, err = s.Stream.Write(b)
+		n = max(0, min(n, len(b)))
+		if err == nil && n < len(b) {
+			err = io.ErrShortWrite
+		}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.out.rest = append(s.out.rest, b[n:]...)
+		s.out.late = true
+		return len(b), nil
+	}
+	return n, err
+}
+
+// flushLocked sends what is left of earlier records.
+func (s *strict) flushLocked() error {
+	if len(s.out.rest) == 0 {
+		return nil
+	}
+	n, err := s.Stream.Write(s.out.rest)
+	s.out.rest = s.out.rest[max(0, min(n, len(s.out.rest))):]
+	if len(s.out.rest) == 0 {
+		s.out.rest = nil
+	} else if err == nil {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// flush sends what is left of earlier records; a deadline that passed can be
+// tried again.
+func (s *strict) flush() error {
+	s.out.Lock()
+	defer s.out.Unlock()
+	return s.flushLocked()
+}
+
+// late says whether a deadline passed in a Write since the last call.
+func (s *strict) late() bool {
+	s.out.Lock()
+	defer s.out.Unlock()
+	was := s.out.late
+	s.out.late = false
+	return was
 }
 
 // address stands for the ends of a stream that has none.

@@ -1,7 +1,6 @@
 package tlschan
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func (c *Conn) writeMessageLocked(kind byte, message []byte) error {
 		if n == len(message) {
 			flags = flagLast
 		}
-		if err := c.writeFrameLocked(kind, flags, message[:n]); err != nil {
+		if _, err := c.writeFrameLocked(kind, flags, message[:n]); err != nil {
 			return err
 		}
 		if message = message[n:]; flags != 0 {
@@ -69,18 +68,27 @@ func (c *Conn) writeMessageLocked(kind byte, message []byte) error {
 	}
 }
 
-// writeFrameLocked sends a frame. An error is final.
-func (c *Conn) writeFrameLocked(kind, flags byte, data []byte) error {
+// writeFrameLocked seals a frame and sends it, after what is left of the one
+// before. sealed reports that it goes out, now or with the next one. An error is
+// final, but for a deadline that passed and channel.ErrExpired.
+func (c *Conn) writeFrameLocked(kind, flags byte, data []byte) (sealed bool, err error) {
 	w := &c.write
 	if w.err != nil {
-		return w.err
+		return false, w.err
 	}
 	if b := c.broken.Load(); b != nil {
-		return *b
+		return false, *b
 	}
-	if err := c.expired(w.records); err != nil {
-		w.err = err
-		return err
+	if err := c.rw.flush(); err != nil {
+		return false, c.writeFailedLocked(err)
+	}
+	if kind == frameData || kind == frameHello {
+		if err := c.expired(w.records); err != nil {
+			return false, err
+		}
+		if c.late() {
+			return false, os.ErrDeadlineExceeded
+		}
 	}
 	n := padded(len(data))
 	if cap(w.buf) < n {
@@ -90,16 +98,28 @@ func (c *Conn) writeFrameLocked(kind, flags byte, data []byte) error {
 	b[0], b[1] = kind, flags
 	binary.BigEndian.PutUint16(b[2:], uint16(len(data)))
 	clear(b[headerLen+copy(b[headerLen:], data):])
-	_, err := c.tls.Write(b)
+	_, err = c.tls.Write(b)
 	clear(b)
 	if n > bucket {
 		w.buf = nil
 	}
 	w.records++
-	if err != nil {
-		w.err = c.ended("writing", err)
+	if err == nil && c.rw.late() {
+		return true, os.ErrDeadlineExceeded
 	}
-	return w.err
+	if err != nil {
+		return true, c.writeFailedLocked(err)
+	}
+	return true, nil
+}
+
+// writeFailedLocked ends the writing half, but for a deadline that passed.
+func (c *Conn) writeFailedLocked(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return os.ErrDeadlineExceeded
+	}
+	c.write.err = c.ended("writing", err)
+	return c.write.err
 }
 
 // ended says why the stream gave out.
@@ -143,7 +163,7 @@ func (c *Conn) readFrameLocked() (kind, flags byte, err error) {
 		r.have += n
 		if err != nil && r.have != need {
 			if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load() {
-				return 0, 0, fmt.Errorf("channel: reading: %w", err)
+				return 0, 0, os.ErrDeadlineExceeded
 			}
 			return 0, 0, c.failLocked(c.ended("reading", err))
 		}
@@ -243,16 +263,26 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write implements net.Conn: each call is one message or more.
+// Write implements net.Conn: each call is one message or more. After a deadline
+// that passed the bytes counted are on their way, at the latest with the next
+// Write, and the writer may go on behind them.
 func (c *Conn) Write(b []byte) (int, error) {
-	for done := 0; ; {
-		n := min(len(b)-done, channel.MaxMessage)
-		if n == 0 {
-			return done, nil
+	c.write.Lock()
+	defer c.write.Unlock()
+	done := 0
+	for message := channel.MaxMessage; done < len(b); {
+		n := min(len(b)-done, maxData, message)
+		flags := byte(0)
+		if message -= n; done+n == len(b) || message == 0 {
+			flags, message = flagLast, channel.MaxMessage
 		}
-		if err := c.WriteMessage(context.Background(), b[done:done+n]); err != nil {
+		sealed, err := c.writeFrameLocked(frameData, flags, b[done:done+n])
+		if sealed {
+			done += n
+		}
+		if err != nil {
 			return done, err
 		}
-		done += n
 	}
+	return done, nil
 }
