@@ -66,8 +66,8 @@ func every(trials []hostile.Trial, n int) []hostile.Trial {
 func TestHostileApp(t *testing.T) {
 	t.Parallel()
 	seen := calm(t)
-	trials := every(hostile.Trials(seen), 5)
-	if len(trials) < 60 {
+	trials := every(hostile.Trials(seen), 11)
+	if len(trials) < 40 {
 		t.Fatalf("only %d trials", len(trials))
 	}
 	approved := 0
@@ -90,7 +90,7 @@ func TestHostileApp(t *testing.T) {
 // That each byte of each kind of frame counts is the channel's own test.
 func TestEveryByteOfAPayment(t *testing.T) {
 	t.Parallel()
-	trials := every(hostile.Bytes(calm(t), 17), 15)
+	trials := every(hostile.Bytes(calm(t), 17), 31)
 	for _, trial := range trials {
 		synctest.Test(t, func(t *testing.T) { hostilePayment(t, trial) })
 		if t.Failed() {
@@ -183,7 +183,7 @@ func TestHostileEnrolment(t *testing.T) {
 			t.Error("after a replay there is not one terminal")
 		}
 	})
-	for _, trial := range every(hostile.Trials(seen), 9) {
+	for _, trial := range every(hostile.Trials(seen), 17) {
 		synctest.Test(t, func(t *testing.T) { hostileEnrolment(t, trial) })
 		if t.Failed() {
 			t.Fatalf("after %v", trial)

@@ -158,8 +158,12 @@ func (c *Conn) awaitReady() error {
 	c.read.Lock()
 	defer c.read.Unlock()
 	m, err := c.readMessageLocked(frameReady)
-	if err == nil && len(m) != 0 {
-		err = fmt.Errorf("%w: ready record of %d bytes", channel.ErrFormat, len(m))
+	if err != nil {
+		return err
+	}
+	life, err := parseReady(m)
+	if err == nil {
+		c.endAt(c.now().Add(life))
 	}
 	return err
 }

@@ -15,7 +15,10 @@ import (
 // ErrConfig: NewClient or NewServer was given something that can't work.
 var ErrConfig = errors.New("noise: configuration")
 
-const defaultTimeout = 15 * time.Second
+const (
+	defaultTimeout = 15 * time.Second
+	defaultPending = 256
+)
 
 // Suite is a set of algorithms, as a hello offers it.
 type Suite uint8
@@ -119,6 +122,10 @@ type ServerConfig struct {
 	Routing []byte
 	// Timeout bounds a handshake; zero means 15 s.
 	Timeout time.Duration
+	// Pending bounds the handshakes that are under way at a time; zero means
+	// 256. One more ends the oldest, so that strangers who begin and do not
+	// go on are in nobody's way.
+	Pending int
 	// Rand is the source of ephemeral keys; nil means crypto/rand. The KEM's
 	// encapsulation draws from the system whatever is set here.
 	Rand io.Reader
@@ -175,7 +182,10 @@ func NewServer(c ServerConfig) (*Server, error) {
 		}
 	}
 	setDefaults(&c.Timeout, &c.Rand, &c.Now)
-	k.c = c
+	if c.Pending <= 0 {
+		c.Pending = defaultPending
+	}
+	k.c, k.pending.limit = c, c.Pending
 	return k, nil
 }
 

@@ -52,6 +52,13 @@ type Conn struct {
 
 var _ channel.Conn = (*Conn)(nil)
 
+// endAt brings the end of a channel's life forward; zero leaves it.
+func (c *Conn) endAt(t time.Time) {
+	if !t.IsZero() && t.Before(c.until) {
+		c.until = t
+	}
+}
+
 // newConn ends a handshake and makes its channel.
 func newConn(rw stream, h *handshakeState, now func() time.Time, b *buffers, peer channel.Identity) (*Conn, error) {
 	c := &Conn{rw: rw, now: now, until: now().Add(maxAge), peer: peer, binding: h.y.h, buffers: b}

@@ -69,13 +69,18 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 	case <-ctx.Done():
 		// Closing is what ends a Read of any stream.
 		_ = s.Close()
-		return nil, fmt.Errorf("channel: handshake: %w", ctx.Err())
+		go func() {
+			if late := <-done; late.conn != nil {
+				late.conn.wipe()
+			}
+		}()
+		return nil, fmt.Errorf("channel: handshake: %w", ending(ctx))
 	}
 	if o.err == nil {
 		return o.conn, nil
 	}
 	if ctx.Err() != nil {
-		o.err = fmt.Errorf("channel: handshake: %w", errors.Join(ctx.Err(), o.err))
+		o.err = fmt.Errorf("channel: handshake: %w", errors.Join(ending(ctx), o.err))
 	} else if !errors.Is(o.err, channel.ErrRefused) {
 		refuse(s)
 	}
@@ -84,6 +89,14 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 		o.conn.wipe()
 	}
 	return nil, o.err
+}
+
+// ending is why a context has ended.
+func ending(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
+		return errors.Join(ctx.Err(), cause)
+	}
+	return ctx.Err()
 }
 
 // keyID is how a hello names a server's static key.

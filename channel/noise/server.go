@@ -21,14 +21,17 @@ type Server struct {
 	protocols map[Suite]map[channel.Purpose]protocol
 	static    map[Suite]StaticKey
 	buffers   *buffers
+	pending   pending
 }
 
 // Server runs a handshake as the payment server. A client that it does not take
 // is told so without a reason, and the error has the reason:
 // channel.ErrAuthentication, channel.ErrTruncated, channel.ErrFormat,
 // channel.ErrRefused, channel.ErrPolicy, channel.ErrEvidence,
-// channel.ErrVerifierUnavailable, or one that wraps ctx.Err().
+// channel.ErrVerifierUnavailable, ErrCrowded, or one that wraps ctx.Err().
 func (k *Server) Server(ctx context.Context, rw io.ReadWriteCloser) (channel.Conn, error) {
+	ctx, leave := k.pending.enter(ctx)
+	defer leave()
 	return bounded(ctx, k.c.Timeout, rw, k.run)
 }
 
@@ -82,8 +85,13 @@ func (k *Server) run(ctx context.Context, rw stream) (*Conn, error) {
 
 // exchange passes the messages, judges the client and makes the channel.
 func (k *Server) exchange(ctx context.Context, rw stream, h *handshakeState, v *visitor, message []byte) (*Conn, error) {
-	if _, err := h.read(ctx, message); err != nil {
+	early, err := h.read(ctx, message)
+	if err != nil {
 		return nil, errors.Join(v.refused, translate(err))
+	}
+	if len(early) > 0 {
+		// Whoever replays the first message replays them, too.
+		return nil, fmt.Errorf("%w: data before the handshake's end", channel.ErrFormat)
 	}
 	payload := make([]byte, serverPayloadLen)
 	if _, err := io.ReadFull(k.c.Rand, payload[:32]); err != nil {
@@ -125,6 +133,7 @@ func (k *Server) exchange(ctx context.Context, rw stream, h *handshakeState, v *
 	}
 	c.peer = v.peer
 	c.serverTime = at
+	c.endAt(v.peer.Claims.Expires)
 	if k.c.Tickets != nil && v.peer.Purpose != channel.PurposeEnrol {
 		if err := k.leaveTicket(ctx, c); err != nil {
 			return c, err
@@ -235,19 +244,25 @@ func (k *Server) judge(ctx context.Context, v *visitor, question, body []byte) e
 	if err != nil {
 		return fmt.Errorf("channel: attestation: %w", err)
 	}
+	if end := v.peer.Claims.Expires; !end.IsZero() && !k.c.Now().Before(end) {
+		return fmt.Errorf("%w: %w", channel.ErrPolicy, channel.RefuseEvidence(channel.ReasonExpired, "the evidence ended %v", end.UTC()))
+	}
 	if v.ticket == nil {
 		return nil
 	}
+	if was := v.ticket.Peer.Claims; v.peer.Claims.Assurance < was.Assurance {
+		return fmt.Errorf("%w: %w", channel.ErrPolicy, channel.RefuseEvidence(channel.ReasonAssurance, "%v, and the ticket's is %v", v.peer.Claims.Assurance, was.Assurance))
+	}
 	if was := v.ticket.Peer.Claims.Device; subtle.ConstantTimeCompare([]byte(was), []byte(v.peer.Claims.Device)) != 1 {
-		return fmt.Errorf("%w: another device than the ticket's", channel.ErrPolicy)
+		return fmt.Errorf("%w: %w", channel.ErrPolicy, channel.RefuseEvidence(channel.ReasonDevice, "not the ticket's"))
 	}
 	v.peer.Key = v.ticket.Peer.Key
 	return nil
 }
 
-// sendReady tells the client that it is taken.
+// sendReady tells the client that it is taken, and for how long.
 func (c *Conn) sendReady() error {
 	c.write.Lock()
 	defer c.write.Unlock()
-	return c.writeMessageLocked(frameReady, nil)
+	return c.writeMessageLocked(frameReady, appendReady(nil, c.until.Sub(c.now())))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/payunit/payunit/channel"
 )
@@ -224,6 +225,26 @@ const serverPayloadLen = 32 + 8 + 2
 
 // policyTickets: the server keeps a ticket of this channel for a resumption.
 const policyTickets uint16 = 1
+
+// A ready record holds how long the channel lives from now on, in seconds (4 bytes,
+// big endian), at most maxAge: until then, or until the client's evidence ends.
+const readyLen = 4
+
+func appendReady(dst []byte, life time.Duration) []byte {
+	return binary.BigEndian.AppendUint32(dst, uint32(min(max(life, 0), maxAge)/time.Second))
+}
+
+// parseReady errors wrap channel.ErrFormat.
+func parseReady(b []byte) (life time.Duration, err error) {
+	if len(b) != readyLen {
+		return 0, fmt.Errorf("%w: ready record of %d bytes", channel.ErrFormat, len(b))
+	}
+	life = time.Duration(binary.BigEndian.Uint32(b)) * time.Second
+	if life > maxAge {
+		return 0, fmt.Errorf("%w: a channel that lives for %v", channel.ErrFormat, life)
+	}
+	return life, nil
+}
 
 // writeFrame sends a frame in one write.
 func writeFrame(w io.Writer, kind byte, body []byte) error {
