@@ -60,8 +60,13 @@ type Device interface {
 type Config struct {
 	// Device is the enrolled terminal. No default.
 	Device Device
-	// Reader is where the card comes from. No default.
+	// Reader is where a card is inserted. No default, but beside a TapReader:
+	// then nil takes tapped cards alone.
 	Reader cardreader.Reader
+	// TapReader is where a card or a phone is held to; nil has none. Where
+	// there is one it is used first, for the applications of Terminal that
+	// have contactless data; a card that wants to be inserted goes to Reader.
+	TapReader cardreader.Reader
 	// UI is the trusted user interface. No default.
 	UI trusted.UI
 	// Pad takes PINs. No default.
@@ -105,7 +110,7 @@ func (c *Config) complete() error {
 		nil  bool
 	}{
 		{"Device", c.Device == nil},
-		{"Reader", c.Reader == nil},
+		{"Reader", c.Reader == nil && c.TapReader == nil},
 		{"UI", c.UI == nil},
 		{"Pad", c.Pad == nil},
 		{"Storage", c.Storage == nil},

@@ -19,7 +19,7 @@ func (p *run) result(end Outcome) Result {
 	if p.emv != nil {
 		a := p.emv.Authorize()
 		truncated = a.PAN.Truncated()
-		r.MaskedPAN, r.Entry = a.PAN.Masked(), "chip"
+		r.MaskedPAN, r.Entry = a.PAN.Masked(), p.entry()
 		r.AID = strings.ToUpper(hex.EncodeToString(o.AID))
 		r.Label = o.Name()
 		r.CVM, r.ODA = o.CVM.String(), o.ODA.String()

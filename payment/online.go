@@ -111,7 +111,7 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 		STAN:             stan,
 		LocalTime:        now,
 		Expiry:           a.Expiry,
-		EntryMode:        "051",
+		EntryMode:        p.entryMode(),
 		PSN:              a.PSN,
 		ConditionCode:    cmp.Or(p.kind.condition, "00"),
 		Track2:           a.Track2.Clone(),
@@ -128,7 +128,7 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 		m.PINBlock, m.PINFormat, m.PINKSN = b.Block, b.Format, b.KSN
 	}
 	p.res.STAN, p.res.RRN = stan, m.RRN
-	p.res.MaskedPAN, p.res.Entry = a.PAN.Masked(), "chip"
+	p.res.MaskedPAN, p.res.Entry = a.PAN.Masked(), p.entry()
 	return m, nil
 }
 

@@ -39,7 +39,7 @@ type Result struct {
 	Balance string `json:"balance,omitempty"`
 	// MaskedPAN shows the first six and the last four digits.
 	MaskedPAN string `json:"masked_pan"`
-	// Entry is how the card was read: "chip".
+	// Entry is how the card was read: "chip" or "contactless".
 	Entry string `json:"entry"`
 	AID   string `json:"aid"`
 	Label string `json:"label"`

@@ -31,8 +31,12 @@ type run struct {
 	trade trade.Trade
 	kind  kind
 	card  cardreader.Card
-	// emv is the kernel's session, nil before the card was read.
-	emv *emv.Session
+	// emv is the kernel's session, nil before the card was read; forget wipes
+	// what it read.
+	emv    cardSession
+	forget func()
+	// tapped: the card was held to the contactless reader.
+	tapped bool
 	// out and debt are the request and what is owed for it, answer is what
 	// came back; outcome is how the card ended.
 	out     sealed
@@ -129,8 +133,8 @@ func (p *run) close() {
 		p.answer.Wipe()
 	}
 	p.out.wipe()
-	if p.emv != nil {
-		p.emv.Close()
+	if p.forget != nil {
+		p.forget()
 	}
 	if p.card != nil {
 		if err := p.card.Close(); err != nil {
@@ -272,10 +276,13 @@ func (p *run) confirm(ctx context.Context) Trigger {
 
 // read connects the card and runs the kernel up to the first GENERATE AC.
 func (p *run) read(ctx context.Context) Trigger {
-	if err := p.insert(ctx); err != nil {
-		return p.giveUp(ctx, err)
+	tapped, err := p.tap(ctx)
+	if err == nil && !tapped {
+		if err = p.insert(ctx); err == nil {
+			err = p.runKernel(ctx)
+		}
 	}
-	if err := p.runKernel(ctx); err != nil {
+	if err != nil {
 		return p.giveUp(ctx, err)
 	}
 	switch p.emv.Decision() {
@@ -320,15 +327,13 @@ func (p *run) runKernel(ctx context.Context) error {
 	}
 	began := p.u.c.Now()
 	people := p.u.pin.people
-	err = p.u.within(ctx, PhaseCard, p.u.c.Limits.Card, func(ctx context.Context) (err error) {
-		p.emv, err = p.u.kernel.Start(ctx, p.card, emv.Transaction{
-			Type:    p.kind.transaction,
-			Amount:  p.trade.Amount,
-			Other:   p.trade.Cashback,
-			Counter: uint32(n % 1e8),
-			Time:    began,
-		})
-		return err
+	err = p.u.within(ctx, PhaseCard, p.u.c.Limits.Card, func(ctx context.Context) error {
+		s, err := p.u.kernel.Start(ctx, p.card, p.transaction(n, began))
+		if err != nil {
+			return err
+		}
+		p.emv, p.forget = s, s.Close
+		return nil
 	})
 	p.timing.Card += p.u.c.Now().Sub(began) - (p.u.pin.people - people)
 	if err != nil && !errors.Is(err, emv.ErrCancelled) && !errors.Is(err, ErrServer) {

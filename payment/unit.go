@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
@@ -65,6 +66,7 @@ type Order struct {
 type Unit struct {
 	c       Config
 	kernel  *emv.Kernel
+	tap     *contactless.Reader // nil when cards are inserted only
 	journal *journal.Journal
 	busy    occupied
 	// pin serves the kernel's PIN requests of the payment that runs.
@@ -97,6 +99,11 @@ func New(c Config) (*Unit, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	u.kernel = k
+	if c.TapReader != nil {
+		if u.tap, err = u.newTap(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
 	return u, nil
 }
 

@@ -34,6 +34,16 @@ const (
 	MessageNotAccepted  Message = "card-not-accepted"
 	MessageCallBank     Message = "call-your-bank"
 	MessageSignRequired Message = "signature-required"
+	// The messages of a contactless reader have the parameters "id", "status",
+	// "lights" and "tone" (EMV Contactless Book A, 9), and "amount" where a
+	// balance or an amount is shown.
+	MessagePresentCard  Message = "present-card"
+	MessagePresentAgain Message = "present-card-again"
+	MessageOneCardOnly  Message = "one-card-only"
+	MessageCardRead     Message = "card-read"
+	MessageSeePhone     Message = "see-phone"
+	MessageInsertNow    Message = "insert-instead"
+	MessageOtherCard    Message = "try-another-card"
 )
 
 // Notice is a message for the cardholder that needs no answer.

@@ -170,6 +170,14 @@ func (s *Session) Kernel() KernelID {
 // or card may do.
 func (s *Session) Decision() emv.Decision { return s.decision }
 
+// Languages are what the cardholder prefers, ISO 639-1, best first.
+func (s *Session) Languages() []string {
+	if s.entry.data == nil {
+		return nil
+	}
+	return s.entry.data.Languages()
+}
+
 // Field55 returns the present values of tags as BER-TLV in the order asked for;
 // absent ones are left out.
 func (s *Session) Field55(list ...tlv.Tag) []byte {
@@ -279,32 +287,29 @@ func (s *Session) Complete(ctx context.Context, r emv.HostResponse) (emv.Outcome
 	if r.Unable || !restarts {
 		return s.Outcome(), nil
 	}
-	err := s.update(ctx, r)
-	return s.Outcome(), err
+	s.update(ctx, r)
+	return s.Outcome(), nil
 }
 
 // updateWait bounds how long a second tap is waited for.
 const updateWait = 15 * time.Second
 
-// update brings the issuer's data to the card.
-func (s *Session) update(ctx context.Context, r emv.HostResponse) error {
+// update brings the issuer's data to the card. What keeps them from it, be it
+// that ctx ends, undoes nothing.
+func (s *Session) update(ctx context.Context, r emv.HostResponse) {
 	limited, cancel := context.WithTimeout(ctx, updateWait)
 	defer cancel()
 	out, err := s.entry.Activate(limited, s.final.Start, &r)
 	if err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
 		s.reasons = append(s.reasons, "the issuer's data did not reach the card")
 		s.entry.tell("the issuer's data did not reach the card: %v", err)
-		return nil
+		return
 	}
 	s.scripts = out.ScriptResults
 	s.reasons = append(s.reasons, out.Reasons...)
 	if out.Kind == Declined && s.decision == emv.Approved && out.Overrules {
 		s.decision = emv.Declined
 	}
-	return nil
 }
 
 // showDecision tells the cardholder.
@@ -324,4 +329,12 @@ func (s *Session) showDecision() {
 func (s *Session) Close() error {
 	s.done = true
 	return s.entry.Close()
+}
+
+// Showing returns a reader that is the same but for where its user interface
+// requests go.
+func (r *Reader) Showing(show func(UIRequest)) *Reader {
+	c := *r
+	c.c.Show = show
+	return &c
 }

@@ -212,3 +212,14 @@ func (u UIRequest) Bytes() [uiRequestDataLen]byte {
 	}
 	return b
 }
+
+// String returns "none", "success" or "alert".
+func (t Tone) String() string {
+	switch t {
+	case ToneSuccess:
+		return "success"
+	case ToneAlert:
+		return "alert"
+	}
+	return "none"
+}

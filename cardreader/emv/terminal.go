@@ -43,6 +43,9 @@ type Application struct {
 	DefaultDDOL, DefaultTDOL []byte
 	// RiskData is tag 9F1D.
 	RiskData []byte
+	// Contactless is the application's side on the contactless interface; nil
+	// where cards of it are inserted only.
+	Contactless *Tap
 }
 
 // RandomSelection are the parameters of Book 3, 10.6.2.

@@ -40,6 +40,7 @@ type applicationFile struct {
 	DefaultDDOL string          `json:"default_ddol"`
 	DefaultTDOL string          `json:"default_tdol"`
 	RiskData    string          `json:"risk_data"`
+	Contactless *tapFile        `json:"contactless,omitempty"`
 }
 
 const maxTerminalFile = 1 << 20
@@ -72,6 +73,14 @@ const maxTerminalFile = 1 << 20
 //	  default_ddol           for cards without 9F49; names 9F37
 //	  default_tdol           for cards without 97
 //	  risk_data              9F1D  up to 8 bytes
+//	  contactless            left out where cards are inserted only; each
+//	                         member but kernel may be left out (EMV
+//	                         Contactless Book A, table 5-2):
+//	    kernel               1 to 8
+//	    transaction_limit, device_limit, floor_limit, cvm_limit  minor units
+//	    status_check, zero_amount, extended_selection  flags
+//	    ttq                  9F66  4 bytes
+//	    accounts             beginnings of the scheme's card numbers
 func ParseTerminal(r io.Reader) (Terminal, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxTerminalFile+1))
 	if err != nil {
@@ -165,7 +174,9 @@ func (f applicationFile) application() (Application, error) {
 		}
 		*x.into = b
 	}
-	return a, nil
+	var err error
+	a.Contactless, err = f.Contactless.tap()
+	return a, err
 }
 
 func hexInto(name, text string, into []byte) error {
@@ -205,6 +216,7 @@ func (t Terminal) Write(w io.Writer) error {
 			DefaultDDOL: fmt.Sprintf("%X", a.DefaultDDOL),
 			DefaultTDOL: fmt.Sprintf("%X", a.DefaultTDOL),
 			RiskData:    fmt.Sprintf("%X", a.RiskData),
+			Contactless: a.Contactless.file(),
 		})
 	}
 	e := json.NewEncoder(w)

@@ -69,7 +69,8 @@ func (c *Card) personaliseTaps(o Options) error {
 	for i := range c.profile.Applications {
 		s := &c.profile.Applications[i]
 		var a *application
-		if t := s.Contactless; t != nil {
+		// The kernels have RSA alone: an XDA card is for contact.
+		if t := s.Contactless; t != nil && !tags.AIPValue(s.AIP).Has(tags.AIPXDA) {
 			var err error
 			switch t.Kernel {
 			case 3:

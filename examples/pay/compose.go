@@ -65,6 +65,7 @@ type demonstration struct {
 	done  chan error
 	link  *appLink
 	unit  *softunit.Unit
+	card  *simcard.Card
 	now   func() time.Time
 	// closing is what close closes, the last first.
 	closing []func() error
@@ -243,7 +244,7 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 		}
 	}
 	if !d.playing() {
-		if c.Reader, err = d.reader(); err != nil {
+		if c.Reader, c.TapReader, err = d.readers(); err != nil {
 			return err
 		}
 	}

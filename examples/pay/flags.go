@@ -22,6 +22,7 @@ type options struct {
 	cashback   money.Amount
 	order      string
 	reader     string
+	face       string
 	card       string
 	server     string
 	serverKey  string
@@ -68,6 +69,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes or a completion takes; may be empty for a refund, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
+	f.StringVar(&o.face, "interface", "contact", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
 	f.StringVar(&o.serverKey, "server-key", "", "hex of the bank's public key; empty takes the published demo key")
@@ -167,6 +169,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("-cassette needs -trace: the file to record in")
 	case o.cassette && o.passphrase == "" && (o.reader != "sim" || o.server != ""):
 		return bad("-cassette holds PAN, PIN and keys: seal it with -passphrase-file")
+	}
+	if o.face != faceContact && o.face != faceContactless && o.face != faceBoth {
+		return bad("-interface: %q is none of contact, contactless, both", o.face)
+	}
+	if o.face == faceBoth && !strings.HasPrefix(o.reader, "sim") {
+		return bad("-interface both is for the software card: name the interface that the card is at")
 	}
 	if o.recover && o.state == "" {
 		return bad("-recover needs -state: the folder of the unit that owes something")

@@ -14,9 +14,30 @@ import (
 	"github.com/payunit/payunit/cardreader/trace"
 )
 
-// reader is the reader that -reader names, recorded when -trace asks for it.
-func (d *demonstration) reader() (cardreader.Reader, error) {
-	r, err := d.bareReader()
+// readers are the reader that -reader names as -interface has it used: where the
+// card is inserted, and where it is tapped.
+func (d *demonstration) readers() (insert, tap cardreader.Reader, err error) {
+	if d.o.face != faceContactless {
+		if insert, err = d.reader(false); err != nil {
+			return nil, nil, err
+		}
+	}
+	if d.o.face == faceContactless || d.o.face == faceBoth {
+		tap, err = d.reader(true)
+	}
+	return insert, tap, err
+}
+
+// The values of -interface.
+const (
+	faceContact     = "contact"
+	faceContactless = "contactless"
+	faceBoth        = "both"
+)
+
+// reader is one of them, recorded when -trace asks for it.
+func (d *demonstration) reader(tapped bool) (cardreader.Reader, error) {
+	r, err := d.bareReader(tapped)
 	if err != nil || d.o.trace == "" || d.o.cassette {
 		return r, err
 	}
@@ -32,11 +53,11 @@ func (d *demonstration) reader() (cardreader.Reader, error) {
 	return trace.RecordReader(r, open, trace.Options{Now: d.now}), nil
 }
 
-func (d *demonstration) bareReader() (cardreader.Reader, error) {
+func (d *demonstration) bareReader(tapped bool) (cardreader.Reader, error) {
 	kind, name, _ := strings.Cut(d.o.reader, ":")
 	switch kind {
 	case "sim":
-		return d.softwareCard()
+		return d.softwareCard(tapped)
 	case "replay":
 		return replay(name)
 	case "pcsc":
@@ -63,7 +84,22 @@ func replay(file string) (cardreader.Reader, error) {
 	return trace.NewReader("recording "+filepath.Base(file), t), nil
 }
 
-func (d *demonstration) softwareCard() (cardreader.Reader, error) {
+func (d *demonstration) softwareCard(tapped bool) (cardreader.Reader, error) {
+	if d.card == nil {
+		var err error
+		if d.card, err = d.makeCard(); err != nil {
+			return nil, err
+		}
+	}
+	name := "software card \"" + d.card.Profile().Name + "\""
+	if tapped {
+		return simcard.NewField(name+" in the field", d.card), nil
+	}
+	return d.card.Reader(name), nil
+}
+
+// makeCard makes the software card, which both interfaces share.
+func (d *demonstration) makeCard() (*simcard.Card, error) {
 	p, err := simcard.LookupProfile(d.o.card)
 	if err != nil {
 		return nil, err
@@ -72,12 +108,8 @@ func (d *demonstration) softwareCard() (cardreader.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := simcard.New(p, simcard.Options{
+	return simcard.New(p, simcard.Options{
 		PKI: testkeys.PKI(), State: simcard.FileState(filepath.Join(d.dir, "card-"+p.Name+".json")),
 		Rand: d.random("card"), Currency: d.o.amount.Currency, Faults: f,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return c.Reader("software card \"" + p.Name + "\""), nil
 }

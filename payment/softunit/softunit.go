@@ -37,8 +37,9 @@ type Config struct {
 	State State
 	// Link is the app's way to the server. No default.
 	Link trusted.Link
-	// Reader is where the card comes from. No default.
-	Reader cardreader.Reader
+	// Reader is where a card is inserted, TapReader where one is held to. One
+	// of them there has to be.
+	Reader, TapReader cardreader.Reader
 	// TerminalFile and CAPKFile name the terminal's EMV data and the
 	// certification authorities' keys; Terminal and CAKeys, when set, stand in
 	// their place.
@@ -147,7 +148,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	pc := payment.Config{
-		Device: t, Reader: c.Reader, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
+		Device: t, Reader: c.Reader, TapReader: c.TapReader, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
 		Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
 	}
 	u.Unit, err = payment.New(pc)
@@ -156,7 +157,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 
 // load reads the files that stand for what is not given.
 func (c *Config) load() (err error) {
-	if c.Reader == nil {
+	if c.Reader == nil && c.TapReader == nil {
 		return errors.New("softunit: Reader is nil and has no default")
 	}
 	if c.CAKeys == nil {
