@@ -30,8 +30,8 @@ func TestContactless(t *testing.T) {
 				t.Fatalf("exit %d, want %d\n%s%s", code, c.code, out, errs)
 			}
 			if c.code == exitError {
-				if !strings.Contains(errs, c.says) {
-					t.Errorf("says %s, want %q", errs, c.says)
+				if !strings.Contains(out+errs, c.says) {
+					t.Errorf("says %s%s, want %q", out, errs, c.says)
 				}
 				return
 			}
