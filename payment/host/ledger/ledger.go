@@ -51,6 +51,7 @@ type Tx interface {
 	Orders
 	Terminals
 	Authorisations
+	Batches
 	Cards
 	Book
 	Reader
@@ -87,6 +88,15 @@ type Authorisations interface {
 	Authorisation(k Key) (Authorisation, error)
 	// PutAuthorisation writes an authorisation.
 	PutAuthorisation(a Authorisation) error
+}
+
+// Batches are what terminals will settle.
+type Batches interface {
+	// Batch returns a terminal's batch in a currency; an empty one before the
+	// first payment.
+	Batch(terminal, currency string) (Batch, error)
+	// PutBatch writes a batch.
+	PutBatch(b Batch) error
 }
 
 // Cards are the changing facts about cards.

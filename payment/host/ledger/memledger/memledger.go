@@ -39,6 +39,7 @@ type Ledger struct {
 	byKey       map[string]string
 	activations map[string]ledger.Activation
 	auths       map[ledger.Key]ledger.Authorisation
+	batches     map[account]ledger.Batch
 	cards       map[string]ledger.Card
 	entries     []ledger.Booked
 	// booked is where an entry's key stands in entries.
@@ -56,7 +57,8 @@ func New() *Ledger {
 	return &Ledger{
 		turn: make(chan struct{}, 1), orders: map[string]ledger.Order{}, terms: map[string]ledger.Terminal{}, byKey: map[string]string{},
 		activations: map[string]ledger.Activation{}, auths: map[ledger.Key]ledger.Authorisation{}, cards: map[string]ledger.Card{},
-		booked: map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{},
+		batches: map[account]ledger.Batch{},
+		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{},
 	}
 }
 

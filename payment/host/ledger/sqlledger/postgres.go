@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 2 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 3 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -104,6 +104,7 @@ var postgresSchema = [...]string{
 		name TEXT COLLATE "C" PRIMARY KEY,
 		value BIGINT NOT NULL
 	)`,
+	postgresBatches,
 	`CREATE TABLE turn (number BIGINT NOT NULL)`,
 	`INSERT INTO turn (number) VALUES (0)`,
 	`CREATE TABLE payunit_ledger (version BIGINT NOT NULL)`,
@@ -112,7 +113,16 @@ var postgresSchema = [...]string{
 
 // postgresUpgrades[n] turns version n+2 into the next: PostgreSQL came with
 // version 2.
-var postgresUpgrades = [...][]string{}
+var postgresUpgrades = [...][]string{
+	{postgresBatches, `UPDATE payunit_ledger SET version = 3`},
+}
+
+const postgresBatches = `CREATE TABLE batches (
+		terminal TEXT COLLATE "C" NOT NULL,
+		currency TEXT COLLATE "C" NOT NULL,
+		content TEXT NOT NULL,
+		PRIMARY KEY (terminal, currency)
+	)`
 
 // migratePostgres makes the tables of an empty schema, brings an older version
 // up to this one, and refuses what is neither. Of several servers that start at

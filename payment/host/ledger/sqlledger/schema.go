@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 2
+const version = 3
 
-// schema is version 2 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 3 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -109,6 +109,7 @@ var schema = [...]string{
 		name TEXT PRIMARY KEY,
 		value INTEGER NOT NULL
 	) WITHOUT ROWID`,
+	sqliteBatches,
 	fmt.Sprintf(`PRAGMA application_id = %d`, application),
 	fmt.Sprintf(`PRAGMA user_version = %d`, version),
 }
@@ -121,7 +122,15 @@ var upgrades = [...][]string{
 		`ALTER TABLE orders ADD COLUMN cashback INTEGER NOT NULL DEFAULT 0`,
 		`PRAGMA user_version = 2`,
 	},
+	{sqliteBatches, `PRAGMA user_version = 3`},
 }
+
+const sqliteBatches = `CREATE TABLE batches (
+		terminal TEXT NOT NULL,
+		currency TEXT NOT NULL,
+		content TEXT NOT NULL,
+		PRIMARY KEY (terminal, currency)
+	) WITHOUT ROWID`
 
 // migrateSQLite makes the tables of an empty database, brings an older version up to
 // this one, and refuses what is neither.

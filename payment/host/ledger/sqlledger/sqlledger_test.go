@@ -66,7 +66,7 @@ func TestVolatile(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	for _, c := range []struct{ name, query string }{
-		{"newer version", "PRAGMA user_version = 3"},
+		{"newer version", "PRAGMA user_version = 99"},
 		{"another program's file", "PRAGMA application_id = 7"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestUpgrade(t *testing.T) {
 	ledgertest.Sample(t, l)
 	db := s.db(t)
 	for _, q := range []string{
-		"ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "ALTER TABLE orders DROP COLUMN cashback", "PRAGMA user_version = 1",
+		"DROP TABLE batches", "ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "ALTER TABLE orders DROP COLUMN cashback", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.Exec(q); err != nil {
 			t.Fatal(err)
