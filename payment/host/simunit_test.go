@@ -16,6 +16,7 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/money"
@@ -86,7 +87,7 @@ func newSimUnit(t testing.TB, w *simWorld, id int) *simUnit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := (&handler{s, &peer{identity: who}}).Handle(context.Background(), &conn{id: who}, e)
+	out, err := (&handler{s, &peer{identity: who, gate: proven{}}}).Handle(context.Background(), &conn{id: who}, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +380,7 @@ func (d *simDevice) Open(context.Context) (payment.Session, error) {
 	if !s.up || d.u.w.chance(20, "no channel comes to be") {
 		return nil, errSimLost
 	}
-	return &simSession{u: d.u, s: s, epoch: s.epoch}, nil
+	return &simSession{u: d.u, s: s, epoch: s.epoch, gate: &simGate{}}, nil
 }
 
 type simKey struct{ k *dukpt.Transaction }
@@ -395,6 +396,33 @@ type simSession struct {
 	s     *simServer
 	epoch int
 	calls uint32
+	gate  *simGate
+}
+
+// simGate knows what a unit has given evidence for; the evidence itself plays no
+// part here.
+type simGate struct {
+	gate
+	given map[string]bool
+}
+
+func (g *simGate) Fresh(m attest.Moment, payment string) error {
+	if !g.given[string(m)+" "+payment] {
+		return errSimLost
+	}
+	return nil
+}
+
+// Attest gives evidence of the device.
+func (c *simSession) Attest(_ context.Context, m attest.Moment, payment string) error {
+	c.u.give()
+	c.u.crash(100, "giving evidence")
+	if c.epoch != c.s.epoch || c.u.w.chance(40, "evidence is lost") {
+		return errSimLost
+	}
+	// Evidence is for one moment, and what was given before is used up.
+	c.gate.given = map[string]bool{string(m) + " " + payment: true}
+	return nil
 }
 
 // Call sends a request over the network as it is.
@@ -411,14 +439,14 @@ func (c *simSession) Call(_ context.Context, kind trade.Kind, body []byte) (trad
 	case w.chance(20, "a request is lost"):
 		return trade.Envelope{}, errSimLost
 	case w.chance(20, "a request is late"):
-		w.late = append(w.late, lateMessage{u, e})
+		w.late = append(w.late, lateMessage{u, c.gate, e})
 		u.crash(30, "waiting")
 		return trade.Envelope{}, errSimTimeout
 	case w.chance(20, "a request comes twice"):
-		w.late = append(w.late, lateMessage{u, trade.Envelope{Kind: kind, Request: c.calls, Body: bytes.Clone(body)}})
+		w.late = append(w.late, lateMessage{u, c.gate, trade.Envelope{Kind: kind, Request: c.calls, Body: bytes.Clone(body)}})
 	}
 	u.epoch = c.s.epoch
-	out, err := w.handle(u, c.s, e)
+	out, err := w.handle(u, c.s, c.gate, e)
 	u.give()
 	u.crash(60, "with an answer on its way")
 	if w.chance(20, "an answer is lost") {

@@ -18,6 +18,7 @@ import (
 	"github.com/payunit/payunit/cardreader/emv/oda"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -150,6 +151,7 @@ type simServer struct {
 // lateMessage is a request that will arrive when nobody waits for it any more.
 type lateMessage struct {
 	u *simUnit
+	g *simGate
 	e trade.Envelope
 }
 
@@ -228,7 +230,7 @@ func (w *simWorld) start(t testing.TB, s *simServer) {
 		t.Fatal(err)
 	}
 	s.s, err = New(Config{
-		Ledger: w.view, Registry: reg, Handshaker: handshaker{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
+		Ledger: w.view, Registry: reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
 		Dialect: acquirer.Default().WithClock(w.clock), Now: w.clock, Rand: simRand{w.r}, Intercept: s.intercept,
 		Observe: func(e Event) {
 			if w.verbose {
@@ -302,13 +304,13 @@ func (s *simServer) intercept(p Point) error {
 
 // handle has a server answer a request. Whoever asks waits for that only as
 // long as the server's process lives.
-func (w *simWorld) handle(u *simUnit, s *simServer, e trade.Envelope) (trade.Envelope, error) {
+func (w *simWorld) handle(u *simUnit, s *simServer, g *simGate, e trade.Envelope) (trade.Envelope, error) {
 	epoch := s.epoch
 	if !s.up {
 		return trade.Envelope{}, errSimLost
 	}
 	w.serving = s
-	out, err := (&handler{s.s, &peer{identity: u.identity}}).Handle(context.Background(), &conn{id: u.identity}, e)
+	out, err := (&handler{s.s, &peer{identity: u.identity, gate: g}}).Handle(context.Background(), &conn{id: u.identity}, e)
 	w.serving = nil
 	if s.epoch != epoch {
 		return trade.Envelope{}, errSimLost
@@ -326,7 +328,7 @@ func (w *simWorld) deliver() {
 	w.late = append(w.late[:i:i], w.late[i+1:]...)
 	s := w.servers[w.r.IntN(len(w.servers))]
 	w.asking = nil
-	_, err := w.handle(m.u, s, m.e)
+	_, err := w.handle(m.u, s, m.g, m.e)
 	w.counts["late messages"]++
 	w.say("a late message of unit %d arrives at server %d: %t", m.u.id, s.id, err == nil)
 }
