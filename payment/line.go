@@ -69,6 +69,14 @@ func (l *line) prove(ctx context.Context, m attest.Moment) error {
 	}
 }
 
+// spoken is a moment in a sentence.
+func spoken(m attest.Moment) string {
+	if m == attest.BeforePIN {
+		return "PIN"
+	}
+	return string(m)
+}
+
 // attest gives evidence once.
 func (l *line) attest(ctx context.Context, m attest.Moment) error {
 	p, ok := l.session.(prover)
@@ -86,10 +94,10 @@ func (l *line) attest(ctx context.Context, m attest.Moment) error {
 		if !errors.As(err, &said) {
 			l.close()
 		}
-		return fmt.Errorf("%w: evidence of the device, before the %s: %w", ErrServer, string(m), err)
+		return fmt.Errorf("%w: evidence of the device, before the %s: %w", ErrServer, spoken(m), err)
 	}
 	l.proven = m
-	l.u.c.Observe(Event{Phase: PhaseConnect, Step: "attestation", Text: "the device proved itself again, before the " + string(m), Took: took})
+	l.u.c.Observe(Event{Phase: PhaseConnect, Step: "attestation", Text: "the device proved itself again, before the " + spoken(m), Took: took})
 	return nil
 }
 

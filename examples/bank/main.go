@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cards := f.String("cards", "", "issuer's cards file; empty issues the software cards of these examples")
 	keys := f.String("keys", "", "keys file; empty takes the published demo keys, which protect nothing")
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
+	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
 		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n\n")
@@ -64,7 +65,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -fault: no fault %q\n", *fault)
 		return 2
 	}
-	cfg := bank.Config{Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Observe: func(e host.Event) { report(stdout, e) }}
+	if *kind != bank.ChannelNoise && *kind != bank.ChannelTLS {
+		fmt.Fprintf(stderr, "bank: -channel: no channel %q\n", *kind)
+		return 2
+	}
+	cfg := bank.Config{Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: func(e host.Event) { report(stdout, e) }}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1

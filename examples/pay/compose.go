@@ -30,6 +30,7 @@ import (
 	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/enrol"
+	"github.com/payunit/payunit/payment/enrol/tlsdevice"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/softunit"
 	"github.com/payunit/payunit/pinpad/softpad"
@@ -184,7 +185,7 @@ func (d *demonstration) startBank(ctx context.Context) error {
 		name = faultLostAnswer
 	}
 	d.bank, err = bank.New(ctx, bank.Config{
-		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name,
+		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel,
 		Observe: func(e host.Event) { d.screen.line("bank", e.Text, e.Took) },
 		OnFault: func() { d.link.down.Store(d.fault.name == faultLinkStays) },
 	})
@@ -225,6 +226,9 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 	c := softunit.Config{
 		Link: d.link, Limits: payment.Limits{Reply: d.o.replyTimeout},
 		Observe: d.screen.event, Rand: d.random("unit"), Now: d.now,
+	}
+	if d.o.channel == bank.ChannelTLS {
+		c.Channel = tlsdevice.Channel
 	}
 	if d.o.pinFormat == 0 {
 		c.PINFormat = softunit.FormatTDES

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/payunit/payunit/examples/internal/bank"
 	"github.com/payunit/payunit/payment/cassette"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
@@ -26,6 +27,7 @@ type options struct {
 	card       string
 	server     string
 	serverKey  string
+	channel    string
 	activation string
 	token      string
 	pin        string
@@ -73,6 +75,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
 	f.StringVar(&o.serverKey, "server-key", "", "hex of the bank's public key; empty takes the published demo key")
+	f.StringVar(&o.channel, "channel", bank.ChannelNoise, "noise|tls: the secure channel to the bank, Noise with ML-KEM-768 or TLS 1.3 with X25519MLKEM768;\nwith -server, what that bank runs; chosen when the unit enrols")
 	f.StringVar(&o.activation, "activation", "", "code that enrols this unit at the bank; empty takes the published demo code")
 	f.StringVar(&o.token, "token", "", "the merchant's token for placing orders at -server; empty takes the published demo token")
 	f.StringVar(&o.pin, "pin", "", "PIN that the scripted cardholder enters; without it, a terminal asks for it on a shuffled keypad\nwhen any other flag is given, else the cardholder enters the card's own")
@@ -164,7 +167,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.forget && o.storage.tpm == "" {
 		return bad("-forget needs -storage tpm:ADDR")
 	}
+	if o.channel != bank.ChannelNoise && o.channel != bank.ChannelTLS {
+		return bad("-channel: %q is neither noise nor tls", o.channel)
+	}
 	switch {
+	case o.cassette && o.channel == bank.ChannelTLS:
+		return bad("-cassette records -channel noise: TLS draws randomness of its own")
 	case o.cassette && o.trace == "":
 		return bad("-cassette needs -trace: the file to record in")
 	case o.cassette && o.passphrase == "" && (o.reader != "sim" || o.server != ""):

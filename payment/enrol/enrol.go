@@ -49,6 +49,9 @@ type Config struct {
 	// ServerKey, when set, is the only static key of a server that enrolment
 	// accepts, 32 bytes.
 	ServerKey []byte
+	// Channel makes the device's end of the channel; nil means Noise. A device
+	// keeps to one kind: its key is of that kind.
+	Channel Channel
 	// Timeout bounds a handshake; zero means 15 s.
 	Timeout time.Duration
 	// Rand is the source of randomness; nil means crypto/rand.
@@ -85,11 +88,14 @@ func (c Config) check() error {
 	return nil
 }
 
-func (c Config) client(n noise.ClientConfig) (*comm.Client, error) {
-	n.Static = comm.StaticKey{Keys: c.Keys, Name: deviceKey}
-	n.Attester, n.DeviceClass = c.Attester, c.DeviceClass
-	n.Timeout, n.Rand, n.Now = c.Timeout, c.Rand, c.Now
-	h, err := noise.NewClient(n)
+func (c Config) client(e End) (*comm.Client, error) {
+	e.Keys, e.Key = c.Keys, deviceKey
+	e.Attester, e.DeviceClass = c.Attester, c.DeviceClass
+	e.Timeout, e.Rand, e.Now = c.Timeout, c.Rand, c.Now
+	if c.Channel == nil {
+		c.Channel = Noise
+	}
+	h, err := c.Channel(e)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +122,7 @@ func Enrol(ctx context.Context, c Config, code string, pinFormat uint8) (*Termin
 		return nil, err
 	}
 	defer a.Wipe()
-	client, err := c.client(noise.ClientConfig{Activation: &a})
+	client, err := c.client(End{Activation: &a})
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +282,7 @@ func Open(ctx context.Context, c Config) (*Terminal, error) {
 	}
 	t := &Terminal{id: id}
 	c.DeviceClass = id.DeviceClass
-	if t.client, err = c.client(noise.ClientConfig{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true}); err != nil {
+	if t.client, err = c.client(End{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true}); err != nil {
 		return nil, err
 	}
 	if t.pin, err = dukpt.OpenDevice(ctx, keyState{c.Storage, pinRecord}); err != nil {

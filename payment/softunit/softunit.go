@@ -53,6 +53,8 @@ type Config struct {
 	// ServerKey, when set, is the only server that enrolment accepts, 32
 	// bytes.
 	ServerKey []byte
+	// Channel is the kind of channel; nil means Noise.
+	Channel enrol.Channel
 	// UI and Panel are the screen; nil takes a text terminal on stdin and
 	// stdout for both.
 	UI    trusted.UI
@@ -119,7 +121,7 @@ func Open(ctx context.Context, c Config) (*Unit, error) {
 func (u *Unit) compose(ctx context.Context, c Config) error {
 	device := enrol.Config{
 		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "software",
-		ServerKey: c.ServerKey, Rand: c.Rand, Now: c.Now,
+		ServerKey: c.ServerKey, Channel: c.Channel, Rand: c.Rand, Now: c.Now,
 	}
 	// The files come first: one that is missing must not cost an activation code.
 	if err := c.load(); err != nil {

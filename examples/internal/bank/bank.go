@@ -23,8 +23,10 @@ import (
 
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
+	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/channel/noise"
+	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/host/issuer"
@@ -44,6 +46,8 @@ type Config struct {
 	Balance  int64
 	Currency money.Currency
 	Keys     demo.Keys
+	// Channel is the kind of the units' channels; empty means ChannelNoise.
+	Channel string
 	// Fault is the name of what goes wrong once; empty for nothing.
 	Fault string
 	// OnFault is told when it does; may be nil.
@@ -90,23 +94,54 @@ func (b *Bank) open(ctx context.Context) error {
 	if b.registry, err = host.NewRegistry(host.RegistryConfig{Ledger: b.ledger, Key: b.c.Keys.Registry, Now: b.c.Now}); err != nil {
 		return err
 	}
-	static := demo.StaticKey{Key: b.c.Keys.Server}
-	h, err := noise.NewServer(noise.ServerConfig{
-		Static:      static,
-		Verifier:    attest.SoftwareVerifier{},
-		Authorize:   b.registry.Authorize,
-		Activations: b.registry.ActivationKey,
-		Tickets:     noise.NewMemoryTickets(maxTickets, b.c.Now),
-		Now:         b.c.Now,
+	policy, err := attest.NewPolicy(attest.PolicyConfig{
+		Verifiers: map[string]channel.Verifier{attest.TypeSoftware: attest.SoftwareVerifier{}},
+		Minimum:   channel.AssuranceSoftware, Now: b.c.Now,
 	})
 	if err != nil {
 		return err
 	}
+	h, key, err := b.channels(policy)
+	if err != nil {
+		return err
+	}
 	b.server, err = host.New(host.Config{
-		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: attest.SoftwareVerifier{}, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
-		ServerKey: b.c.Keys.Server.PublicKey().Bytes(), Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
+		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
+		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
 	})
 	return err
+}
+
+// The kinds of channel.
+const (
+	ChannelNoise = "noise"
+	ChannelTLS   = "tls"
+)
+
+// channels makes the server's end of the units' channels, and returns its public
+// key too.
+func (b *Bank) channels(v channel.Verifier) (channel.Handshaker, []byte, error) {
+	switch b.c.Channel {
+	case "", ChannelNoise:
+		h, err := noise.NewServer(noise.ServerConfig{
+			Static: demo.StaticKey{Key: b.c.Keys.Server}, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey,
+			Tickets: noise.NewMemoryTickets(maxTickets, b.c.Now), Now: b.c.Now,
+		})
+		return h, b.c.Keys.Server.PublicKey().Bytes(), err
+	case ChannelTLS:
+		if b.c.Keys.ServerTLS == nil {
+			return nil, nil, fmt.Errorf("bank: channels over TLS: %w: server_tls_key is missing", demo.ErrKeys)
+		}
+		h, err := tlschan.NewServer(tlschan.ServerConfig{
+			Key: b.c.Keys.ServerTLS, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey, Now: b.c.Now,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		key, err := tlschan.PublicKey(b.c.Keys.ServerTLS.Public())
+		return h, key, err
+	}
+	return nil, nil, fmt.Errorf("bank: no kind of channel is called %q", b.c.Channel)
 }
 
 // OpenStore opens the ledger in a SQLite file, or in a PostgreSQL database by its

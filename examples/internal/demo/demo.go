@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdh"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,6 +30,9 @@ const (
 type Keys struct {
 	// Server is the bank's static X25519 key.
 	Server *ecdh.PrivateKey
+	// ServerTLS is the bank's key for channels over TLS; nil when the file has
+	// none.
+	ServerTLS ed25519.PrivateKey
 	// Registry is the key behind activation codes and digests.
 	Registry secret.Bytes
 	// Base are the base derivation keys.
@@ -40,6 +44,7 @@ type Keys struct {
 // keysFile is the form of a keys file: hex, and the token as it is.
 type keysFile struct {
 	Server   string `json:"server_key"`
+	TLS      string `json:"server_tls_key"`
 	Registry string `json:"registry_key"`
 	PIN      string `json:"bdk_pin"`
 	MAC      string `json:"bdk_mac"`
@@ -55,7 +60,7 @@ func Default() (Keys, error) {
 		return hex.EncodeToString(sum[:n])
 	}
 	return keysFile{
-		Server: of("server", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
+		Server: of("server", 32), TLS: of("server tls", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
 		PINTDES: of("pin tdes", 16), MACTDES: of("mac tdes", 16), Token: Token,
 	}.keys()
 }
@@ -64,8 +69,8 @@ func Default() (Keys, error) {
 var ErrKeys = errors.New("keys file")
 
 // ParseKeys reads a keys file: a JSON object with server_key and registry_key
-// (hex of 32 bytes), bdk_pin, bdk_mac, bdk_pin_tdes, bdk_mac_tdes (hex of 16)
-// and merchant_token.
+// (hex of 32 bytes), bdk_pin, bdk_mac, bdk_pin_tdes, bdk_mac_tdes (hex of 16),
+// merchant_token and, for channels over TLS, server_tls_key (hex of 32).
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -112,6 +117,14 @@ func (f keysFile) keys() (Keys, error) {
 		return Keys{}, fmt.Errorf("%w: server_key", ErrKeys)
 	}
 	k.Server = priv
+	if f.TLS != "" {
+		seed, err := hex.DecodeString(f.TLS)
+		if err != nil || len(seed) != ed25519.SeedSize {
+			return Keys{}, fmt.Errorf("%w: server_tls_key is not the hex of %d bytes", ErrKeys, ed25519.SeedSize)
+		}
+		k.ServerTLS = ed25519.NewKeyFromSeed(seed)
+		clear(seed)
+	}
 	return k, nil
 }
 
