@@ -69,6 +69,7 @@ func FuzzTransaction(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, aip byte) {
 		bench := newBench(t)
 		bench.card.aip[0] = aip
+		bench.term.Capabilities[2] |= tags.CapXDA
 		bench.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
 		bench.card.objects[tags.CVMList] = "000003E8000007D0" + "0106 4307 4208 1E09 1F00"
 		bench.card.objects[tags.LowerConsecutiveOfflineLimit], bench.card.objects[tags.UpperConsecutiveOfflineLimit] = "02", "04"

@@ -247,6 +247,20 @@ func TestEncipherPIN(t *testing.T) {
 	if _, err := oda.EncipherPIN(key, block(), challenge, bytes.NewReader(clearText[18:])); err == nil {
 		t.Error("too little randomness is not noticed")
 	}
+	// One in 256 begins with a zero, which is sent as well.
+	zeros := 0
+	for i := range 2000 {
+		got, err := oda.EncipherPIN(key, block(), [8]byte{byte(i), byte(i >> 8)}, bytes.NewReader(make([]byte, len(data))))
+		if err != nil || len(got) != len(data) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		if got[0] == 0 {
+			zeros++
+		}
+	}
+	if zeros == 0 {
+		t.Error("none of 2000 begins with a zero")
+	}
 	for name, err := range map[string]error{
 		"PIN block of 7 bytes": third(oda.EncipherPIN(key, secret.NewBytes(make([]byte, 7)), challenge, nil)),
 		"key of 16 bytes":      third(oda.EncipherPIN(oda.PublicKey{Modulus: bytes.Repeat([]byte{0xFF}, 16), Exponent: []byte{3}}, block(), challenge, nil)),
