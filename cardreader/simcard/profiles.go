@@ -192,6 +192,7 @@ func builtin() []Profile {
 		a.PDOL = unhex("9F33039F0206")
 		a.DDOL = nil
 		a.Format, a.CAIndex = 2, indexEC
+		a.Contactless = nil
 	})
 	add("long-pan", "PAN of 19 digits, key derivation B, EMV2000 session keys", "4761739001010250019", func(_ *Profile, a *Application) {
 		a.Derivation, a.Session = "B", "emv2000"
