@@ -69,6 +69,7 @@ type world struct {
 	mu        sync.Mutex
 	intercept func(host.Point) error
 	partial   bool
+	pin       trade.PINPolicy
 	events    []string
 	// judged counts evidence, and judge, when not nil, may say otherwise of
 	// the n-th.
@@ -134,6 +135,11 @@ func newWorld(t testing.TB) *world {
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: key(0xB1, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: key(0xB2, 16)},
 			PINTDES: host.Base{ID: [4]byte{3}, Key: tdesKey(0xB3)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdesKey(0xB4)},
+		},
+		PINPolicy: func(string) trade.PINPolicy {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.pin
 		},
 		Observe: func(e host.Event) {
 			w.mu.Lock()

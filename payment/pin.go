@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/trusted"
 )
@@ -19,12 +20,14 @@ type pinAdapter struct {
 	language func(card []string) string
 	block    *pinpad.EncryptedBlock
 	people   time.Duration
+	// policy is the server's, from the trade; nothing is granted before it came.
+	policy trade.PINPolicy
 	// prove gives the server evidence of the device, before the pad opens.
 	prove func(context.Context) error
 }
 
 func (a *pinAdapter) reset(language func(card []string) string, prove func(context.Context) error) {
-	a.language, a.block, a.people, a.prove = language, nil, 0, prove
+	a.language, a.block, a.people, a.prove, a.policy = language, nil, 0, prove, trade.PINPolicy{}
 }
 
 func (a *pinAdapter) spend(d time.Duration) { a.people += d }
@@ -37,11 +40,13 @@ func (a *pinAdapter) VerifyPIN(ctx context.Context, r emv.PINRequest) (emv.PINRe
 	start := a.watch()
 	defer func() { a.spend(a.watch().Sub(start)) }()
 	p := pinpad.Prompt{
-		Amount:    r.Amount,
-		Label:     r.Label,
-		Language:  a.language(r.Languages),
-		TriesLeft: r.TriesLeft,
-		Attempt:   r.Attempt,
+		Amount:          r.Amount,
+		Label:           r.Label,
+		Language:        a.language(r.Languages),
+		TriesLeft:       r.TriesLeft,
+		Attempt:         r.Attempt,
+		AllowBypass:     a.policy.Bypass,
+		AllowAccessible: a.policy.Accessible,
 	}
 	var res emv.PINResult
 	var err error

@@ -214,6 +214,7 @@ func (p *run) fetch(ctx context.Context) error {
 	if err := p.checkTrade(); err != nil {
 		return err
 	}
+	p.u.pin.policy = p.trade.PIN
 	p.res.Type = p.trade.Type
 	p.res.setAmount(p.trade.Amount)
 	p.u.c.Observe(Event{Phase: PhaseTrade, Text: fmt.Sprintf("the server says: %s of %s at %s", p.trade.Type, p.trade.Amount, p.trade.Merchant), Took: p.u.c.Now().Sub(began)})

@@ -27,6 +27,7 @@ import (
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/trade"
 )
 
 // Errors that callers branch on.
@@ -79,6 +80,9 @@ type Config struct {
 	// RefundsWithoutOriginal takes refunds that name no paid order. Whoever
 	// may create orders can then give away any amount to any card.
 	RefundsWithoutOriginal bool
+	// PINPolicy says what a terminal's cardholders may do on the pad; nil
+	// grants nothing.
+	PINPolicy func(terminalID string) trade.PINPolicy
 	// Limits bound what peers can use up; zero fields have defaults.
 	Limits Limits
 	// Observe is told what happens, in words without secrets, from several

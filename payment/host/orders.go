@@ -143,6 +143,9 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 		out = trade.Trade{
 			Order: o.ID, Type: trade.Type(o.Type), State: trade.State(o.State), Amount: o.Amount, Merchant: t.Merchant, Time: s.c.Now().UTC(),
 		}
+		if s.c.PINPolicy != nil {
+			out.PIN = s.c.PINPolicy(t.ID)
+		}
 		if o.Cashback != 0 {
 			out.Cashback = money.New(o.Cashback, o.Amount.Currency)
 		}

@@ -164,9 +164,21 @@ type Trade struct {
 	Time time.Time `json:"time"`
 	// Cashback is the cash in Amount; its zero value is none.
 	Cashback money.Amount `json:"cashback,omitzero"`
+	// PIN is what the cardholder may do on the pad; its zero value grants
+	// nothing.
+	PIN PINPolicy `json:"pin,omitzero"`
 	// Original is the request that a void undoes or a completion takes; nil
 	// for other types.
 	Original *Original `json:"original,omitempty"`
+}
+
+// PINPolicy is what only the server can grant on a PIN pad.
+type PINPolicy struct {
+	// Bypass: the cardholder may skip the PIN (EMV 4.4 Book 4, 6.3.4.3).
+	Bypass bool `json:"bypass,omitempty"`
+	// Accessible: the cardholder may change to a keypad of fixed layout with
+	// tones.
+	Accessible bool `json:"accessible,omitempty"`
 }
 
 // Original is a request of this terminal that the server carried out.
