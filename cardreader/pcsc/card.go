@@ -29,6 +29,8 @@ type Card struct {
 	atr      []byte
 	protocol uint32
 	pseudo   bool
+	// maxData belongs to the card's goroutine; nil before the reader was asked.
+	maxData *int
 
 	calls chan call
 	// quit is closed to have the handle let go, done when it is.
@@ -252,6 +254,9 @@ func (c *Card) Interface() cardreader.Interface {
 // command of case 1 with P3, one of case 4 without Le (ISO/IEC 7816-3, 12.2).
 func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	wire, err := c.wire(command)
+	if err == nil {
+		err = c.checkLength(ctx, wire)
+	}
 	if err != nil {
 		return nil, err
 	}

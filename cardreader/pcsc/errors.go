@@ -14,7 +14,7 @@ var (
 	// ErrNotBuilt: the program was built without the driver. Build it with
 	// -tags pcsc; on Linux and macOS that takes cgo, and on Linux the package
 	// libpcsclite-dev.
-	ErrNotBuilt = errors.New("pcsc: built without PC/SC; build with -tags pcsc (on Linux with cgo and libpcsclite-dev)")
+	ErrNotBuilt = errors.New("pcsc: built without PC/SC; build with -tags pcsc, on Linux and macOS with cgo (CGO_ENABLED=1), on Linux with libpcsclite-dev too")
 	// ErrUnpowered: the card is in the reader and has no power.
 	ErrUnpowered = errors.New("pcsc: card has no power")
 )

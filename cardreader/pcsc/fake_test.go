@@ -37,6 +37,9 @@ type plastic struct {
 	answer func(command []byte) ([]byte, error)
 	seen   [][]byte
 	resets int
+	// controls are the answers of the reader's driver by control code.
+	controls map[uint32][]byte
+	asked    int
 }
 
 func newFake(readers ...string) *fake {
@@ -255,6 +258,17 @@ func (h *fakeHandle) reconnect(_, _, _ uint32) error {
 }
 
 func (h *fakeHandle) begin() error { return nil }
+
+func (h *fakeHandle) control(c uint32, _ []byte) ([]byte, error) {
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	h.card.asked++
+	b, ok := h.card.controls[c]
+	if !ok {
+		return nil, returnCode(0x80100016)
+	}
+	return b, nil
+}
 
 func (h *fakeHandle) disconnect(d uint32) error {
 	h.f.mu.Lock()

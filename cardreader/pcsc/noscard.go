@@ -1,4 +1,4 @@
-//go:build !pcsc
+//go:build !pcsc || !(cgo || windows)
 
 package pcsc
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func t0() *plastic { return &plastic{atr: unhex("3B600000"), protocol: protocolT
 func newSystem(c Config, f *fake) *System { return &System{c: c, service: f, watch: newWatcher(f)} }
 
 func unhex(s string) []byte {
-	b, err := hex.DecodeString(s)
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
 		panic(err)
 	}

@@ -1,4 +1,4 @@
-//go:build pcsc
+//go:build pcsc && (cgo || windows)
 
 package pcsc
 
@@ -97,6 +97,11 @@ func (h scardHandle) reconnect(share, protocols, disposition uint32) error {
 }
 
 func (h scardHandle) begin() error { return code(h.c.BeginTransaction()) }
+
+func (h scardHandle) control(c uint32, in []byte) ([]byte, error) {
+	b, err := h.c.Control(c, in)
+	return b, code(err)
+}
 
 func (h scardHandle) disconnect(disposition uint32) error {
 	return code(h.c.Disconnect(scard.Disposition(disposition)))

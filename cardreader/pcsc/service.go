@@ -29,6 +29,8 @@ type handle interface {
 	transmit(command []byte) ([]byte, error)
 	reconnect(share, protocols, disposition uint32) error
 	begin() error
+	// control passes a control code to the reader's driver.
+	control(code uint32, in []byte) ([]byte, error)
 	disconnect(disposition uint32) error
 }
 

@@ -3,29 +3,211 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/payunit/payunit/cardreader/pcsc"
 	"github.com/payunit/payunit/cardreader/pcsc/pcsctest"
+	"github.com/payunit/payunit/payment"
 )
 
-// TestPCSC pays with a card behind a real pcscd, under both protocols.
+// TestPCSC pays with cards behind a real pcscd.
 func TestPCSC(t *testing.T) {
 	service := pcsctest.Start(t)
-	for reader, profile := range []string{"t0", "default"} {
-		t.Run(profile, func(t *testing.T) {
+	t.Run("both protocols", func(t *testing.T) {
+		for reader, profile := range []string{"t0", "default"} {
 			service.Insert(t, reader, profile)
-			for range 20 {
-				code, out, errs := pay(t, "-json", "-pin", "1234", "-reader", "pcsc:"+pcsctest.Readers[reader])
-				var got struct{ Outcome, ODA, CVM string }
-				if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitDone {
-					t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
-				}
-				if got.Outcome != "approved" || got.ODA != "DDA ok" || !strings.Contains(got.CVM, "online") {
-					t.Errorf("%+v", got)
-				}
+			for range 5 {
+				approved(t, "pcsc:"+pcsctest.Readers[reader])
 			}
-		})
+		}
+	})
+	t.Run("put in while it waits", func(t *testing.T) { putInWhileWaiting(t, service) })
+	t.Run("taken out after each command", func(t *testing.T) { takenOut(t, service) })
+	t.Run("service killed in the middle", func(t *testing.T) { serviceKilled(t, service) })
+	t.Run("a thousand in a row", func(t *testing.T) { thousand(t, service) })
+}
+
+// outcome is what the tests look at in a result.
+type outcome struct {
+	Outcome, ODA, CVM string
+	CryptogramType    string `json:"cryptogram_type"`
+	ResponseCode      string `json:"response_code"`
+	Reversed          bool
+}
+
+func approved(t *testing.T, reader string, args ...string) {
+	t.Helper()
+	code, out, errs := pay(t, append(args, "-json", "-pin", "1234", "-reader", reader)...)
+	var got outcome
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitDone {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	if got.Outcome != "approved" || got.ODA != "DDA ok" || !strings.Contains(got.CVM, "online") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// empty waits until the service has seen that a reader is empty: it looks a few
+// times a second.
+func empty(t *testing.T, reader int) {
+	t.Helper()
+	s, err := pcsc.New(pcsc.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	if err := s.Watch(ctx, func(list []pcsc.Status) bool { return len(list) <= reader || list[reader].Present }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watched is an output that calls once for the first line with a text.
+type watched struct {
+	mu   sync.Mutex
+	all  bytes.Buffer
+	text string
+	call func()
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all.Write(b)
+	if w.call != nil && strings.Contains(w.all.String(), w.text) {
+		w.call()
+		w.call = nil
+	}
+	return len(b), nil
+}
+
+// putInWhileWaiting puts the card in when the unit says that it waits for one.
+func putInWhileWaiting(t *testing.T, service *pcsctest.Service) {
+	empty(t, 0)
+	out := &watched{text: "wait for a card", call: func() { service.Insert(t, 0, "default") }}
+	var errs bytes.Buffer
+	if code := run(t.Context(), []string{"-pin", "1234", "-reader", "pcsc"}, nil, out, &errs); code != exitDone {
+		t.Errorf("exit %d\n%s%s", code, out.all.String(), errs.String())
+	}
+}
+
+// takenOut takes the card out after each command of a payment, its answer lost:
+// nothing is charged, or what was booked is taken back.
+func takenOut(t *testing.T, service *pcsctest.Service) {
+	ends := map[string]int{}
+	for n := 1; ; n++ {
+		empty(t, 0)
+		card := service.Insert(t, 0, "default", "-fault", fmt.Sprintf("remove-after@command:%d", n))
+		code, out, errs := pay(t, "-json", "-pin", "1234", "-reader", "pcsc:"+pcsctest.Readers[0])
+		card.Remove()
+		var got outcome
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Fatalf("command %d: %v\n%s%s", n, err, out, errs)
+		}
+		switch {
+		case code == exitDone:
+			// The payment has no command of that number.
+			if n < 15 {
+				t.Errorf("approved with %d commands", n-1)
+			}
+			t.Logf("%d commands: %v", n-1, ends)
+			if ends["error"] == 0 || ends["reversed"] == 0 {
+				t.Error("neither side of the request was met", ends)
+			}
+			return
+		case code == exitError && got.Outcome == "error":
+			if !strings.Contains(out, "removed") {
+				t.Errorf("command %d: %s", n, out)
+			}
+			ends["error"]++
+		case code == exitDeclined && got.Reversed:
+			ends["reversed"]++
+		default:
+			t.Errorf("command %d: exit %d\n%s%s", n, code, out, errs)
+		}
+		if n > 60 {
+			t.Fatal("no payment came to its end")
+		}
+	}
+}
+
+// serviceKilled kills pcscd after the first cryptogram: the payment is taken
+// back, and with the service back the next one is made.
+func serviceKilled(t *testing.T, service *pcsctest.Service) {
+	empty(t, 0)
+	dir := t.TempDir()
+	service.Insert(t, 0, "default")
+	out := &watched{text: "the card answers with ARQC", call: service.Kill}
+	var errs bytes.Buffer
+	code := run(t.Context(), []string{"-pin", "1234", "-reader", "pcsc", "-state", dir}, nil, out, &errs)
+	if code != exitDeclined || !strings.Contains(out.all.String(), "REVERSED") {
+		t.Errorf("exit %d\n%s%s", code, out.all.String(), errs.String())
+	}
+	service.Restart()
+	service.Insert(t, 1, "default")
+	approved(t, "pcsc:"+pcsctest.Readers[1], "-state", dir)
+}
+
+// thousand makes a thousand payments with one unit and one card: no handle, no
+// goroutine and no memory stays.
+func thousand(t *testing.T, service *pcsctest.Service) {
+	empty(t, 0)
+	service.Insert(t, 0, "default")
+	o, err := parse([]string{"-pin", "1234", "-reader", "pcsc:" + pcsctest.Readers[0], "-amount", "0.01"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScreen(nil)
+	defer s.close()
+	d, err := compose(t.Context(), o, s, nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := func() {
+		t.Helper()
+		r, _, err := d.carryOut(t.Context())
+		if err != nil || r.Outcome != payment.Approved {
+			t.Fatalf("%v, %v", r, err)
+		}
+	}
+	usage := func() (files, goroutines int, heap uint64) {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return len(list), runtime.NumGoroutine(), m.HeapAlloc
+	}
+	for range 20 {
+		once()
+	}
+	files, goroutines, heap := usage()
+	began := time.Now()
+	for range 1000 {
+		once()
+	}
+	t.Logf("1000 payments in %v", time.Since(began).Round(time.Millisecond))
+	nowFiles, nowGoroutines, nowHeap := usage()
+	if nowFiles > files+2 || nowGoroutines > goroutines+3 {
+		t.Errorf("%d files and %d goroutines, before %d and %d", nowFiles, nowGoroutines, files, goroutines)
+	}
+	// The bank remembers each payment, the unit its results: some 3 KiB each.
+	if nowHeap > heap+16<<20 {
+		t.Errorf("%d KiB of memory, before %d", nowHeap>>10, heap>>10)
+	}
+	if err := d.close(payment.Result{}, nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -95,11 +95,12 @@ type Card struct {
 	once sync.Once
 }
 
-// Insert puts a software card of a profile into a virtual reader, 0 or 1. It is
-// taken out with the test.
-func (s *Service) Insert(tb testing.TB, reader int, profile string) *Card {
+// Insert puts a software card of a profile into a virtual reader, 0 or 1, with
+// further arguments of examples/simcard. It is taken out with the test.
+func (s *Service) Insert(tb testing.TB, reader int, profile string, args ...string) *Card {
 	tb.Helper()
-	c := &Card{cmd: exec.Command(s.simcard, "-profile", profile, "-vpcd", fmt.Sprintf("127.0.0.1:%d", port+reader))}
+	args = append([]string{"-profile", profile, "-vpcd", fmt.Sprintf("127.0.0.1:%d", port+reader)}, args...)
+	c := &Card{cmd: exec.Command(s.simcard, args...)}
 	c.cmd.Stderr = &c.said
 	if err := c.cmd.Start(); err != nil {
 		tb.Fatal(err)
