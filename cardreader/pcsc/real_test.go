@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,6 +165,32 @@ func TestPCSCD(t *testing.T) {
 			t.Errorf("a second hold: %v", err)
 		}
 	})
+	t.Run("another program holds the card", func(t *testing.T) {
+		insert(t, service, 0, "default")
+		release, _ := holder(t, pcsctest.Readers[0])
+		r := system(t, pcsc.Config{}).Reader(pcsctest.Readers[0])
+		_, err := r.Connect(soon(t))
+		var e *pcsc.Error
+		if !errors.Is(err, cardreader.ErrBusy) || !errors.As(err, &e) || !strings.Contains(e.Advice, "another program") {
+			t.Errorf("held by another program: %v", err)
+		}
+		if _, err := system(t, pcsc.Config{Shared: true}).Reader(pcsctest.Readers[0]).Connect(soon(t)); !errors.Is(err, cardreader.ErrBusy) {
+			t.Errorf("shared, held by another program: %v", err)
+		}
+		release()
+		c := take(t, r)
+		if r, err := directory(soon(t), c); err != nil || !r.SW.OK() {
+			t.Errorf("SELECT: %v, %v", r.SW, err)
+		}
+	})
+	t.Run("another program is killed with the card", func(t *testing.T) {
+		insert(t, service, 0, "default")
+		_, kill := holder(t, pcsctest.Readers[0])
+		kill()
+		if r, err := directory(soon(t), take(t, system(t, pcsc.Config{}).Reader(pcsctest.Readers[0]))); err != nil || !r.SW.OK() {
+			t.Errorf("SELECT: %v, %v", r.SW, err)
+		}
+	})
 	t.Run("a thousand in a row", func(t *testing.T) {
 		insert(t, service, 0, "default")
 		s := system(t, pcsc.Config{LeavePowered: true})
@@ -219,16 +246,4 @@ func openFiles(tb testing.TB) int {
 		tb.Fatal(err)
 	}
 	return len(list)
-}
-
-func BenchmarkTransmit(b *testing.B) {
-	insert(b, pcsctest.Start(b), 0, "default")
-	c := take(b, system(b, pcsc.Config{}).Reader(pcsctest.Readers[0]))
-	command := []byte{0x00, 0x84, 0x00, 0x00, 0x00}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Transmit(b.Context(), command); err != nil {
-			b.Fatal(err)
-		}
-	}
 }
