@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/payunit/payunit/examples/internal/sealed"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -33,6 +35,7 @@ type request struct {
 	json, showPAN       bool
 	capk, dialect, date string
 	html, session       string
+	passphrase          string
 	colour              string
 	args                []string
 	stdin               io.Reader
@@ -69,7 +72,7 @@ func commands() []command {
 		{"atr", "HEX", "an answer to reset", explainATR},
 		{"apdu", "HEX", "a command or a response APDU", explainAPDU},
 		{"iso8583", "HEX", "a payment message, with or without length and TPDU", explainISO8583},
-		{"trace", "FILE", "a recorded card session: ours, > hex lines, pcscd --apdu, pcsc-spy", explainTrace},
+		{"trace", "FILE", "a recorded card session: ours, a cassette, > hex lines, pcscd --apdu, pcsc-spy", explainTrace},
 		{"oda", "FILE", "the certificates and signatures of a recorded session, checked again with -capk FILE", explainODA},
 	}
 }
@@ -85,6 +88,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	f.StringVar(&r.date, "date", "", "YYYY-MM-DD on which certificates have to be valid, for oda; empty takes the session's, or today")
 	f.StringVar(&r.html, "html", "", "write the explained trace as one page to this file, besides")
 	f.StringVar(&r.colour, "color", "auto", "auto, always or never")
+	f.StringVar(&r.passphrase, "passphrase-file", "", "file whose first line opens a sealed cassette")
 	f.StringVar(&r.session, "session", "", "the one session to take of a file that holds several, by its name")
 	f.Usage = func() { usage(f) }
 	// Flags may stand before, between and after the arguments.
@@ -205,12 +209,35 @@ func (r *request) hex(n int) ([]byte, error) {
 	return b, nil
 }
 
-// file opens the one argument.
-func (r *request) file() (*os.File, error) {
+// file reads the one argument; a sealed cassette is opened with the passphrase.
+func (r *request) file() (io.Reader, func() error, error) {
 	if len(r.args) != 1 {
-		return nil, usagef("one FILE is wanted, %d are given", len(r.args))
+		return nil, nil, usagef("one FILE is wanted, %d are given", len(r.args))
 	}
-	return os.Open(r.args[0])
+	f, err := os.Open(r.args[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := r.unsealed(f)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return in, f.Close, nil
+}
+
+func (r *request) unsealed(in io.Reader) (io.Reader, error) {
+	var passphrase string
+	if r.passphrase != "" {
+		var err error
+		if passphrase, err = sealed.Passphrase(r.passphrase); err != nil {
+			return nil, fmt.Errorf("-passphrase-file: %w", err)
+		}
+	}
+	out, err := sealed.Reader(in, passphrase)
+	if errors.Is(err, sealed.ErrPassphrase) {
+		return nil, fmt.Errorf("%w; give -passphrase-file", err)
+	}
+	return out, err
 }
 
 // problem is an error's text for the JSON object, "" for none.

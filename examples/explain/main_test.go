@@ -18,6 +18,7 @@ import (
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/cardreader/trace"
+	"github.com/payunit/payunit/examples/internal/sealed"
 )
 
 func explain(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
@@ -363,5 +364,40 @@ func TestForeignTraces(t *testing.T) {
 	}
 	if code, _, diag := explain(t, "", "trace", list, "-html", filepath.Join(dir, "none", "x")); code != exitError || !strings.Contains(diag, "-html") {
 		t.Errorf("exit %d, %s", code, diag)
+	}
+}
+
+// TestSealedTrace: a sealed cassette is explained to who has its passphrase.
+func TestSealedTrace(t *testing.T) {
+	dir := t.TempDir()
+	file, pass := filepath.Join(dir, "sealed"), filepath.Join(dir, "passphrase")
+	var b bytes.Buffer
+	w, err := sealed.Writer(&b, "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const cassette = `{"trace":1,"cassette":1,"interface":"contact","atr":"","began":"2026-11-24T10:00:00Z","setup":{}}
+{"port":"card","op":"connect","at":1,"answer":{"atr":"3b600000","protocol":"T=0","interface":"contact"}}
+{"us":5,"cmd":"00A404000E315041592E5359532E444446303100","resp":"6A82","at":2}
+{"port":"ui","op":"confirm","at":3,"ask":{}}
+`
+	if _, err := w.Write([]byte(cassette)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{file: b.Bytes(), pass: []byte("correct horse\n")} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, errs bytes.Buffer
+	if code := run([]string{"trace", file}, nil, &out, &errs); code != exitError || !strings.Contains(errs.String(), "-passphrase-file") {
+		t.Errorf("without: exit %d, %s", code, errs.String())
+	}
+	if code := run([]string{"trace", file, "-passphrase-file", pass}, nil, &out, &errs); code != exitDone ||
+		!strings.Contains(out.String(), "contact card, T=0") || !strings.Contains(out.String(), "1PAY.SYS.DDF01") {
+		t.Errorf("exit %d\n%s%s", code, out.String(), errs.String())
 	}
 }

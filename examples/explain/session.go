@@ -17,11 +17,11 @@ import (
 
 // sessions are those of the file, or the one that -session names.
 func (r *request) sessions() ([]trace.Session, error) {
-	f, err := r.file()
+	f, done, err := r.file()
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer done()
 	list, _, err := trace.ParseAny(f)
 	if err != nil || r.session == "" {
 		return list, err
