@@ -35,6 +35,7 @@ const (
 	PINTriesLeft      trusted.Message = "pin-tries-left" // Params: "tries"
 	PINLastTry        trusted.Message = "pin-last-try"
 	PINLetters        trusted.Message = "pin-letters"
+	PINDigits         trusted.Message = "pin-digits"
 	KeyYes            trusted.Message = "key-yes" // one letter
 	KeyNo             trusted.Message = "key-no"  // one letter
 	KeyOK             trusted.Message = "key-ok"
@@ -42,6 +43,7 @@ const (
 	KeyClear          trusted.Message = "key-clear"
 	KeyCancel         trusted.Message = "key-cancel"
 	KeySkip           trusted.Message = "key-skip"
+	KeyAccessible     trusted.Message = "key-accessible"
 )
 
 // kind is the message of a kind of trade, which the server names.

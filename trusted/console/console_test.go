@@ -114,6 +114,71 @@ func TestKeypad(t *testing.T) {
 	}
 }
 
+// TestAccessibleKeypad: digits are typed as they are, the letters of the other
+// keypad do nothing, and the bell rings alike for every digit.
+func TestAccessibleKeypad(t *testing.T) {
+	var out bytes.Buffer
+	c := New(Config{In: strings.NewReader("#q1590\n"), Out: &out})
+	e, err := c.Open(t.Context(), pinpad.Prompt{Amount: sale(t).Amount, Label: "TEST", AllowAccessible: true, Accessible: true}, softpad.FixedLayout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []softpad.Key
+	for range 6 {
+		k, err := e.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, k)
+	}
+	if d := cmp.Diff([]softpad.Key{softpad.KeyAccessible, 0, 4, 8, 9, softpad.KeyEnter}, got); d != "" {
+		t.Error(d)
+	}
+	for _, s := range []string{"Type your PIN on the digit keys", "  1   2   3", "      0", "EUR\u00a012.34"} {
+		if !strings.Contains(out.String(), s) {
+			t.Errorf("no %q on the screen:\n%s", s, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "fixed keys") || strings.Contains(out.String(), "q 1") {
+		t.Errorf("the other keypad's words are there:\n%s", out.String())
+	}
+	out.Reset()
+	toner, ok := e.(softpad.Toner)
+	if !ok {
+		t.Fatal("the console has no tones")
+	}
+	for _, tone := range []softpad.Tone{softpad.ToneTaken, softpad.ToneRefused, softpad.ToneCell, softpad.ToneDone} {
+		if err := toner.Tone(tone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.String() != "\a\a\a" {
+		t.Errorf("%q", out.String())
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	// The way there stands on the screen only where it is granted.
+	for granted, want := range map[bool]bool{true: true, false: false} {
+		out.Reset()
+		c := New(Config{In: strings.NewReader("1"), Out: &out})
+		e, err := c.Open(t.Context(), pinpad.Prompt{Amount: sale(t).Amount, AllowAccessible: granted}, softpad.FixedLayout())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), "fixed\u00a0keys") != want {
+			t.Errorf("granted %v: %s", granted, out.String())
+		}
+		// A digit is no cell of the shuffled keypad.
+		if _, err := e.Next(t.Context()); err == nil {
+			t.Error("a digit was taken on the shuffled keypad")
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestCancellation: waiting for a key ends with the context, not with a key.
 func TestCancellation(t *testing.T) {
 	in, hold := io.Pipe()
@@ -199,8 +264,14 @@ func TestFortyColumns(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			e, err := c.Open(t.Context(), pinpad.Prompt{Amount: s.Amount, Label: "VISA", TriesLeft: 1, Attempt: 2, AllowBypass: true}, softpad.Layout{3, 1, 4, 0, 5, 9, 2, 6, 8, 7})
+			e, err := c.Open(t.Context(), pinpad.Prompt{Amount: s.Amount, Label: "VISA", TriesLeft: 1, Attempt: 2, AllowBypass: true, AllowAccessible: true}, softpad.Layout{3, 1, 4, 0, 5, 9, 2, 6, 8, 7})
 			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if e, err = c.Open(t.Context(), pinpad.Prompt{Amount: s.Amount, Label: "VISA", TriesLeft: -1, AllowAccessible: true, Accessible: true}, softpad.FixedLayout()); err != nil {
 				t.Fatal(err)
 			}
 			if err := e.Close(); err != nil {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,10 @@ func (c *Console) Open(ctx context.Context, p pinpad.Prompt, l softpad.Layout) (
 		c.turn.Unlock()
 		return nil, err
 	}
-	e := &entry{c: c, restore: restore}
+	e := &entry{c: c, restore: restore, fixed: p.Accessible}
+	if p.Accessible {
+		e.layout = l
+	}
 	text := pg.String("\n")
 	if c.fd >= 0 {
 		text = otherScreen + pg.String("\r\n")
@@ -62,26 +66,25 @@ func (c *Console) keypad(p pinpad.Prompt, l softpad.Layout) *page {
 	pg.add(pg.text(catalogue.EnterPIN))
 	pg.add(pg.amount(p.Amount))
 	pg.foreign(p.Label)
-	if p.Attempt > 0 {
+	wording := p.Wording()
+	if wording == pinpad.WrongPIN || wording == pinpad.WrongPINLastTry {
 		pg.add(pg.text(catalogue.PINRetry))
 	}
 	switch {
-	case p.TriesLeft == 1:
+	case wording == pinpad.LastTry || wording == pinpad.WrongPINLastTry:
 		pg.add(pg.text(catalogue.PINLastTry))
-	case p.TriesLeft > 1 && p.Attempt > 0:
+	case wording == pinpad.WrongPIN && p.TriesLeft > 1:
 		pg.add(pg.text(catalogue.PINTriesLeft, "tries", strconv.Itoa(p.TriesLeft)))
 	}
-	pg.add(pg.text(catalogue.PINLetters))
-	for row := range 3 {
-		k := cellKeys[3*row:]
-		pg.lines = append(pg.lines, fmt.Sprintf("  %c %d   %c %d   %c %d", k[0], l[3*row], k[1], l[3*row+1], k[2], l[3*row+2]))
-	}
-	pg.lines = append(pg.lines, fmt.Sprintf("        %c %d", cellKeys[9], l[9]))
+	pg.cells(p, l)
 	keys := []string{
 		"Enter=" + pg.text(catalogue.KeyOK), "-=" + pg.text(catalogue.KeyBack), ".=" + pg.text(catalogue.KeyClear), "!=" + pg.text(catalogue.KeyCancel),
 	}
 	if p.AllowBypass {
 		keys = append(keys, "*="+pg.text(catalogue.KeySkip))
+	}
+	if p.AllowAccessible && !p.Accessible {
+		keys = append(keys, "#="+pg.text(catalogue.KeyAccessible))
 	}
 	for i := range keys {
 		keys[i] = strings.ReplaceAll(keys[i], " ", "\u00A0")
@@ -90,11 +93,46 @@ func (c *Console) keypad(p pinpad.Prompt, l softpad.Layout) *page {
 	return pg
 }
 
+// cells draws the digits. On the accessible keypad they are typed as they are,
+// and lie as on the keys of a telephone.
+func (pg *page) cells(p pinpad.Prompt, l softpad.Layout) {
+	if p.Accessible {
+		pg.add(pg.text(catalogue.PINDigits))
+		for row := range 3 {
+			pg.lines = append(pg.lines, fmt.Sprintf("  %d   %d   %d", l[3*row], l[3*row+1], l[3*row+2]))
+		}
+		pg.lines = append(pg.lines, fmt.Sprintf("      %d", l[9]))
+		return
+	}
+	pg.add(pg.text(catalogue.PINLetters))
+	for row := range 3 {
+		k := cellKeys[3*row:]
+		pg.lines = append(pg.lines, fmt.Sprintf("  %c %d   %c %d   %c %d", k[0], l[3*row], k[1], l[3*row+1], k[2], l[3*row+2]))
+	}
+	pg.lines = append(pg.lines, fmt.Sprintf("        %c %d", cellKeys[9], l[9]))
+}
+
 type entry struct {
 	c       *Console
 	restore func() error
 	drawn   time.Time
+	layout  softpad.Layout // of the accessible keypad, else nothing
+	fixed   bool
 	closed  bool
+}
+
+var _ softpad.Toner = (*entry)(nil)
+
+// Tone implements softpad.Toner with the terminal's bell: once for a digit that
+// was taken, twice for a key that does nothing.
+func (e *entry) Tone(t softpad.Tone) error {
+	switch t {
+	case softpad.ToneTaken:
+		return e.c.print("\a")
+	case softpad.ToneRefused:
+		return e.c.print("\a\a")
+	}
+	return nil
 }
 
 // Next implements softpad.Entry.
@@ -104,7 +142,10 @@ func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 		if err != nil {
 			return 0, err
 		}
-		if i := strings.IndexByte(cellKeys, b|0x20); i >= 0 && b >= 'A' {
+		if i := strings.IndexByte(cellKeys, b|0x20); i >= 0 && b >= 'A' && !e.fixed {
+			return softpad.Key(i), nil
+		}
+		if i := bytes.IndexByte(e.layout[:], b-'0'); e.fixed && i >= 0 {
 			return softpad.Key(i), nil
 		}
 		switch b {
@@ -118,6 +159,8 @@ func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 			return softpad.KeyCancel, nil
 		case '*':
 			return softpad.KeyBypass, nil
+		case '#':
+			return softpad.KeyAccessible, nil
 		}
 	}
 }
