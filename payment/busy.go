@@ -8,7 +8,7 @@ import (
 
 // BusyError is an ErrBusy that names what runs.
 type BusyError struct {
-	// Doing is "pay" or "recover".
+	// Doing is "pay", "recover" or "close a batch".
 	Doing string
 	// Order and State are those of the payment that runs.
 	Order string

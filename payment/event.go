@@ -17,6 +17,7 @@ const (
 	PhaseComplete Phase = "complete"
 	PhaseReverse  Phase = "reverse"
 	PhaseResult   Phase = "result"
+	PhaseSettle   Phase = "settle"
 )
 
 // Event is something that happened, for the app to show or log. It holds no

@@ -264,11 +264,13 @@ type rigConfig struct {
 
 // rig is an enrolled unit, and what it told.
 type rig struct {
-	unit   *payment.Unit
-	vault  *vault.Vault
-	holder *scripted.Cardholder
-	dir    string
-	events []payment.Event
+	// identity is the terminal's.
+	identity func() (terminalID, merchantID string)
+	unit     *payment.Unit
+	vault    *vault.Vault
+	holder   *scripted.Cardholder
+	dir      string
+	events   []payment.Event
 }
 
 func plain() rigConfig {
@@ -316,7 +318,7 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &rig{vault: v, dir: c.dir, holder: scripted.New(c.script)}
+	r := &rig{identity: device.Identity, vault: v, dir: c.dir, holder: scripted.New(c.script)}
 	if c.panel == nil {
 		c.panel = r.holder
 	}

@@ -93,13 +93,12 @@ func (p *run) declined(code acquirer.Response) {
 
 // message makes the 0200 or 0100 of a card's ARQC.
 func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
-	n, err := p.u.c.Storage.Next(ctx, "stan")
+	stan, err := p.u.stan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("payment: STAN counter: %w", err)
+		return nil, err
 	}
 	a := p.emv.Authorize()
 	now := p.u.c.Now()
-	stan := fmt.Sprintf("%06d", (n-1)%999999+1)
 	tid, mid := p.u.c.Device.Identity()
 	amount := p.trade.Amount
 	m := &acquirer.Message{
@@ -130,6 +129,16 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 	p.res.STAN, p.res.RRN = stan, m.RRN
 	p.res.MaskedPAN, p.res.Entry = a.PAN.Masked(), p.entry()
 	return m, nil
+}
+
+// stan returns the next systems trace audit number: unique for the terminal
+// until 999,999 others have passed, whatever the unit goes through.
+func (u *Unit) stan(ctx context.Context) (string, error) {
+	n, err := u.c.Storage.Next(ctx, "stan")
+	if err != nil {
+		return "", fmt.Errorf("payment: STAN counter: %w", err)
+	}
+	return fmt.Sprintf("%06d", (n-1)%999999+1), nil
 }
 
 // reversal is the debt of a request.

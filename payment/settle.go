@@ -142,6 +142,10 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	if e.State == journal.Completion || follows {
 		keep = e.Result
 	}
+	// In the batch before the debt is gone: sent again, it is counted once.
+	if err := u.book(context.WithoutCancel(ctx), *e); err != nil {
+		return err
+	}
 	return u.journal.Settle(context.WithoutCancel(ctx), e.Order, keep)
 }
 

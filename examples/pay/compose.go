@@ -53,10 +53,12 @@ const faultTimeout = time.Second
 
 // demonstration is everything that one run composes.
 type demonstration struct {
-	o      options
-	screen *screen
-	fault  fault
-	dir    string
+	// settlement is what -settle did.
+	settlement *payment.Settlement
+	o          options
+	screen     *screen
+	fault      fault
+	dir        string
 	// fresh marks a folder of this run's own; keep is it, when it is needed
 	// again.
 	fresh bool
@@ -355,6 +357,11 @@ func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.
 	if d.o.recover {
 		rep, err := d.unit.Recover(ctx)
 		return payment.Result{}, &rep, err
+	}
+	if d.o.settle {
+		s, err := d.unit.CloseBatch(ctx)
+		d.settlement = &s
+		return payment.Result{}, &payment.Report{}, err
 	}
 	id, err := d.value(ctx, "order", d.order)
 	if err != nil {

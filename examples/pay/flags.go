@@ -43,6 +43,7 @@ type options struct {
 	now        time.Time
 	json       bool
 	recover    bool
+	settle     bool
 	fault      string
 	cancelAt   string
 	cassette   bool
@@ -91,6 +92,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 0, "makes the unit's and the card's random numbers repeatable")
 	f.StringVar(&now, "now", "", "the unit's and the card's clock, RFC 3339; empty takes this machine's")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
+	f.BoolVar(&o.settle, "settle", false, "make no payment: close the batch of those in -state, and compare totals with the bank")
 	f.BoolVar(&o.recover, "recover", false, "make no payment: settle what earlier ones in -state owe")
 	f.StringVar(&o.fault, "fault", "", "what goes wrong, listed below")
 	f.StringVar(&o.cancelAt, "cancel", "", "confirm|pin: where the cardholder presses cancel")
@@ -110,7 +112,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("unexpected argument %q", f.Arg(0))
 	}
 	f.Visit(func(g *flag.Flag) { o.seeded = o.seeded || g.Name == "seed" })
-	o.asks = f.NFlag() > 0 && o.pin == "" && !o.json && o.cancelAt == "" && !o.recover
+	o.asks = f.NFlag() > 0 && o.pin == "" && !o.json && o.cancelAt == "" && !o.recover && !o.settle
 	c, err := money.ByCode(currency)
 	if err != nil {
 		return bad("-currency: %v", err)
@@ -186,6 +188,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.recover && o.state == "" {
 		return bad("-recover needs -state: the folder of the unit that owes something")
+	}
+	if o.settle && (o.state == "" || o.recover) {
+		return bad("-settle needs -state, the folder of the unit that was paid, and no -recover")
 	}
 	if x.bank && o.server != "" {
 		return bad("-fault %s happens in the bank: leave -server out, or start the bank with a fault", o.fault)

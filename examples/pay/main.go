@@ -11,11 +11,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/money"
 )
 
 // Exit codes.
@@ -78,6 +80,8 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	switch {
 	case err != nil:
 		return failed(err, o.json, stdout, stderr)
+	case rep != nil && d.settlement != nil:
+		return settled(*d.settlement, o.json, stdout, stderr)
 	case rep != nil:
 		return recovered(*rep, o.json, stdout, stderr)
 	case o.json:
@@ -117,6 +121,43 @@ func recovered(rep payment.Report, asJSON bool, stdout, stderr io.Writer) int {
 	}
 	if len(rep.Pending) > 0 {
 		return exitUnknown
+	}
+	return exitDone
+}
+
+// settled shows a settlement: the totals of both sides, and where they differ.
+func settled(s payment.Settlement, asJSON bool, stdout, stderr io.Writer) int {
+	if asJSON {
+		print(stdout, stderr, s)
+		return exitDone
+	}
+	fmt.Fprintf(stdout, "\nbatch %d\n", s.Number)
+	if len(s.Currencies) == 0 {
+		fmt.Fprintln(stdout, "nothing to settle")
+	}
+	for _, c := range s.Currencies {
+		unit := money.Currency{}
+		if known, err := money.ByCode(c.Currency); err == nil {
+			unit = known
+		}
+		amount := func(t payment.Total) string {
+			return fmt.Sprintf("%d of %s", t.Count, money.New(int64(t.Minor), unit))
+		}
+		for _, r := range []struct {
+			name       string
+			ours, bank payment.Total
+		}{
+			{"debits", c.Unit.Debits, c.Server.Debits},
+			{"debits undone", c.Unit.DebitReversals, c.Server.DebitReversals},
+			{"credits", c.Unit.Credits, c.Server.Credits},
+			{"credits undone", c.Unit.CreditReversals, c.Server.CreditReversals},
+		} {
+			fmt.Fprintf(stdout, "%-15s unit %-22s bank %s\n", r.name, amount(r.ours), amount(r.bank))
+		}
+		fmt.Fprintf(stdout, "%-15s unit %-22s bank %s\n", "net", money.New(c.Unit.Net(), unit), money.New(c.Server.Net(), unit))
+		if !c.Agreed {
+			fmt.Fprintf(stdout, "THE TOTALS DIFFER; %d uploaded, not at the bank: %s\n", c.Uploaded, strings.Join(c.Missing, ", "))
+		}
 	}
 	return exitDone
 }

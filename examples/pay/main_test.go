@@ -150,6 +150,26 @@ func TestUnknownAndRecovered(t *testing.T) {
 	}
 }
 
+// TestSettle closes the batch of the payments before, on both sides, once.
+func TestSettle(t *testing.T) {
+	dir := t.TempDir()
+	for _, id := range []string{"A-1", "A-2"} {
+		if code, out, errs := pay(t, "-state", dir, "-pin", "1234", "-order", id); code != exitDone {
+			t.Fatalf("exit %d\n%s%s", code, out, errs)
+		}
+	}
+	code, out, errs := pay(t, "-state", dir, "-settle")
+	if code != exitDone || !strings.Contains(out, "debits          unit 2 of 24.68 EUR         bank 2 of 24.68 EUR") || strings.Contains(out, "DIFFER") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs = pay(t, "-state", dir, "-settle", "-json"); code != exitDone || out != `{"number":1,"currencies":[]}`+"\n" {
+		t.Errorf("again: exit %d\n%s%s", code, out, errs)
+	}
+	if code, _, errs = pay(t, "-settle"); code != exitUsage || !strings.Contains(errs, "-state") {
+		t.Errorf("without a state: exit %d, %s", code, errs)
+	}
+}
+
 // TestRefund gives a part of a payment back, once.
 func TestRefund(t *testing.T) {
 	dir := t.TempDir()

@@ -124,6 +124,9 @@ func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
 	if err := tx.PutOrder(o); err != nil {
 		return reply{}, err
 	}
+	if err := count(tx, a.Key.Terminal, o, completed(o)); err != nil {
+		return reply{}, err
+	}
 	a.State, a.Changed, a.Completion = ledger.AuthCompleted, w.now, lastWord(w.m.ICC)
 	return reply{code: codeApproved, authCode: a.AuthCode, said: "completed: the payment stands"}, tx.PutAuthorisation(a)
 }

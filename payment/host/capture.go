@@ -89,6 +89,9 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 	if err := tx.PutOrder(o); err != nil {
 		return reply{}, err
 	}
+	if err := count(tx, a.Key.Terminal, o, debits); err != nil {
+		return reply{}, err
+	}
 	a.State, a.Changed = ledger.AuthCompleted, w.now
 	return reply{code: codeApproved, authCode: a.AuthCode, said: "completed: " + o.Amount.String() + " of what was held"}, tx.PutAuthorisation(a)
 }

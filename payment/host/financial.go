@@ -25,6 +25,7 @@ const (
 	codeNoOriginal  = "25"
 	codeFormat      = "30"
 	codeUnsupported = "40"
+	codeTotals      = "95" // the terminal's totals are not the server's
 	codeSecurity    = "63" // PIN block can't be read, or its key was used before
 	codeDuplicate   = "94" // same numbers as another request; order being paid or paid
 )
@@ -67,6 +68,8 @@ type reply struct {
 	icc            []byte
 	// other are additional amounts: a balance.
 	other []acquirer.OtherAmount
+	// totals are the server's, in the answer to a settlement.
+	totals *acquirer.Totals
 	// said is why, for people at the server.
 	said string
 }
@@ -145,7 +148,7 @@ func (s *Server) receive(ctx context.Context, p *peer, body []byte) (*work, erro
 		w.wipe()
 		return nil, errWho
 	}
-	if m.Amount == nil {
+	if m.Amount == nil && m.MTI[1] < '5' || m.Totals == nil && m.MTI[1] == '5' {
 		// Mandatory by the rules of the dialects here, but not of every one.
 		w.wipe()
 		return nil, errMalformed
@@ -207,6 +210,12 @@ func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error)
 		r, err = s.completion(tx, w)
 	case "040", "042":
 		r, err = s.reversal(tx, w)
+	case "032":
+		r, err = s.upload(tx, w)
+	case "050":
+		r, err = s.settlement(tx, w)
+	case "080":
+		r = network(w)
 	default:
 		return reply{}, errMTI
 	}
@@ -222,7 +231,7 @@ func (s *Server) answer(w *work, r reply) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host: answering: %w", err)
 	}
-	m.AuthCode, m.ICC, m.Other = r.authCode, bytes.Clone(r.icc), r.other
+	m.AuthCode, m.ICC, m.Other, m.Totals = r.authCode, bytes.Clone(r.icc), r.other, r.totals
 	b, err := s.c.Dialect.Seal(m, w.key.MACResponse)
 	if err != nil {
 		return nil, fmt.Errorf("host: answering: %w", err)

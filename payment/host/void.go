@@ -65,6 +65,11 @@ func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Or
 	if err := tx.PutOrder(o); err != nil {
 		return reply{}, err
 	}
+	if a.State == ledger.AuthCompleted {
+		if err := count(tx, a.Key.Terminal, o, debitReversals); err != nil {
+			return reply{}, err
+		}
+	}
 	a.State, a.Changed = ledger.AuthVoided, w.now
 	return reply{code: codeApproved, said: "voided: the payment was taken back"}, tx.PutAuthorisation(a)
 }
