@@ -21,6 +21,7 @@ import (
 	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
 )
 
 func main() {
@@ -41,6 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	keys := f.String("keys", "", "keys file; empty takes the published demo keys, which protect nothing")
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
+	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
 		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n\n")
@@ -69,13 +71,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -channel: no channel %q\n", *kind)
 		return 2
 	}
-	cfg := bank.Config{Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: func(e host.Event) { report(stdout, e) }}
+	pin, err := pinPolicy(*pinpad)
+	if err != nil {
+		fmt.Fprintf(stderr, "bank: -pinpad: %v\n", err)
+		return 2
+	}
+	cfg := bank.Config{PIN: pin, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: func(e host.Event) { report(stdout, e) }}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1
 	}
 	fmt.Fprintln(stdout, "bank: stopped; everything that was acknowledged is in the ledger")
 	return 0
+}
+
+// pinPolicy reads a list of what is granted.
+func pinPolicy(list string) (trade.PINPolicy, error) {
+	var p trade.PINPolicy
+	for _, what := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		switch what {
+		case "accessible":
+			p.Accessible = true
+		case "bypass":
+			p.Bypass = true
+		default:
+			return p, fmt.Errorf("no grant %q", what)
+		}
+	}
+	return p, nil
 }
 
 func serve(ctx context.Context, cfg bank.Config, listen, cards, keys string, stdout io.Writer) error {

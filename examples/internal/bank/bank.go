@@ -33,6 +33,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/host/ledger/sqlledger"
 	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
 )
 
 // Config says what a bank is made of.
@@ -48,6 +49,8 @@ type Config struct {
 	Keys     demo.Keys
 	// Channel is the kind of the units' channels; empty means ChannelNoise.
 	Channel string
+	// PIN is what cardholders may do on the PIN pads; zero grants nothing.
+	PIN trade.PINPolicy
 	// Fault is the name of what goes wrong once; empty for nothing.
 	Fault string
 	// OnFault is told when it does; may be nil.
@@ -108,6 +111,7 @@ func (b *Bank) open(ctx context.Context) error {
 	b.server, err = host.New(host.Config{
 		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
 		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
+		PINPolicy: func(string) trade.PINPolicy { return b.c.PIN },
 	})
 	return err
 }
