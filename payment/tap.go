@@ -9,6 +9,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/contactless"
+	"github.com/payunit/payunit/cardreader/contactless/c2"
 	"github.com/payunit/payunit/cardreader/contactless/c3"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/trusted"
@@ -83,9 +84,18 @@ func (u *Unit) newTap() (*contactless.Reader, error) {
 	}, u.pin)
 }
 
+// tornRecords is how many torn transactions kernel 2 keeps.
+const tornRecords = 4
+
 // tapKernel makes the kernel of one application.
 func (u *Unit) tapKernel(a *emv.Application) (contactless.Kernel, error) {
-	switch a.Contactless.Kernel {
+	t := a.Contactless
+	switch t.Kernel {
+	case 2:
+		return c2.New(c2.Config{
+			CAKeys: u.c.CAKeys, Application: *a, Accounts: t.Accounts, Relay: &c2.Relay{}, TornRecords: tornRecords, ReadBalance: true,
+			TransactionLimit: t.TransactionLimit, DeviceLimit: t.DeviceLimit, FloorLimit: t.FloorLimit, CVMLimit: t.CVMLimit,
+		})
 	case 3:
 		return c3.New(c3.Config{CAKeys: u.c.CAKeys, Accounts: a.Contactless.Accounts, CheckCash: true, CheckCashback: true})
 	}

@@ -63,6 +63,8 @@ type Entry struct {
 	candidates []candidate
 	selected   *selection
 	data       *Data
+	// passed says why applications were passed over.
+	passed []string
 }
 
 // selection is the combination that was selected last.
@@ -138,7 +140,7 @@ func (e *Entry) step(ctx context.Context, next *Start) (out Outcome, final bool,
 				// 3.3.2.7
 				Kind:    EndApplication,
 				UI:      &UIRequest{Message: MessageInsertSwipeOrTry, Status: StatusReadyToRead},
-				Reasons: []string{"card and reader have no application in common that can be used"},
+				Reasons: append(e.passed, "card and reader have no application in common that can be used"),
 			}
 			final, err := e.process(ctx, &out, next)
 			return out, final, err
@@ -280,6 +282,7 @@ func (e *Entry) process(ctx context.Context, out *Outcome, next *Start) (final b
 		*next = StartB
 		return false, nil
 	case SelectNext:
+		e.passed = append(e.passed, out.Reasons...)
 		if len(e.candidates) > 0 {
 			e.candidates = e.candidates[1:]
 		}

@@ -13,8 +13,13 @@ func SettingsOf(t *emv.Tap) Settings {
 		}
 		return No
 	}
-	return Settings{
-		StatusCheck: flag(t.StatusCheck), ZeroAmount: flag(t.ZeroAmount), ExtendedSelection: flag(t.ExtendedSelection),
-		TransactionLimit: t.TransactionLimit, FloorLimit: t.FloorLimit, CVMLimit: t.CVMLimit, TTQ: t.TTQ,
+	s := Settings{
+		StatusCheck: flag(t.StatusCheck), ZeroAmount: flag(t.ZeroAmount), ExtendedSelection: flag(t.ExtendedSelection), TTQ: t.TTQ,
 	}
+	if t.Kernel != 2 {
+		// Kernel 2 judges limits itself: a device has one of its own (Book C-2,
+		// S3R1).
+		s.TransactionLimit, s.FloorLimit, s.CVMLimit = t.TransactionLimit, t.FloorLimit, t.CVMLimit
+	}
+	return s
 }

@@ -95,3 +95,46 @@ func Describe(display tags.AdditionalCapabilitiesValue, fci []byte) Candidate {
 	}
 	return s.described(a5)
 }
+
+// standIn is a session for one of its steps: a terminal with one application, a
+// transaction, a card's data.
+func standIn(t Terminal, a Application, tr Transaction, tvr tags.TVRValue, card func(tlv.Tag) []byte) *Session {
+	s := &Session{
+		k: &Kernel{c: Config{Terminal: t, Observe: func(Event) {}}}, app: &a, t: tr, tvr: tvr, fromCard: map[tlv.Tag][]byte{},
+	}
+	for _, tag := range []tlv.Tag{tags.CardVersionNumber, tags.AUC, tags.EffectiveDate, tags.ExpirationDate, tags.IssuerCountryCode,
+		tags.ApplicationCurrencyCode, tags.IACDenial, tags.IACOnline, tags.IACDefault} {
+		if v := card(tag); v != nil {
+			s.fromCard[tag] = v
+		}
+	}
+	return s
+}
+
+// Restrictions checks a card's version, usage control and dates (Book 3, 10.4).
+// It returns the TVR with what it found, and that in words.
+func Restrictions(ctx context.Context, t Terminal, a Application, tr Transaction, tvr tags.TVRValue, card func(tlv.Tag) []byte) (tags.TVRValue, []string, error) {
+	s := standIn(t, a, tr, tvr, card)
+	err := s.restrictions(ctx)
+	return s.tvr, s.reasons, err
+}
+
+// ActionAnalysis decides what to ask of the card: apdu.RefAAC, RefARQC or RefTC
+// (Book 3, 10.7), and says why in words where it denies.
+func ActionAnalysis(t Terminal, a Application, tvr tags.TVRValue, card func(tlv.Tag) []byte) (request byte, reasons []string) {
+	s := standIn(t, a, Transaction{}, tvr, card)
+	request = s.wish()
+	return request, s.reasons
+}
+
+// RuleApplies judges the condition of a cardholder verification rule (Book 3,
+// C3).
+func RuleApplies(t Terminal, tr Transaction, rule tags.CVMRule, list tags.CVMListValue, card func(tlv.Tag) []byte) bool {
+	return standIn(t, Application{}, tr, tags.TVRValue{}, card).applies(rule, list)
+}
+
+// SupportsCVM reports whether a terminal's capabilities have a cardholder
+// verification method (Book 4, 6.3.4).
+func SupportsCVM(c tags.CapabilitiesValue, m tags.CVM) bool {
+	return standIn(Terminal{Capabilities: c}, Application{}, Transaction{}, tags.TVRValue{}, func(tlv.Tag) []byte { return nil }).supports(m)
+}

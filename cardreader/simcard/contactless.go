@@ -41,8 +41,11 @@ type Contactless struct {
 	UseContact bool
 	// NoAuthentication leaves certificates and dynamic signature out.
 	NoAuthentication bool
-	// Balance is the offline spending amount that the card tells, 9F5D; nil
-	// does not.
+	// Relay makes the card take part in the relay resistance protocol of
+	// kernel 2; nil does not.
+	Relay *RelayTimes
+	// Balance is the offline spending amount that the card tells, 9F5D
+	// to kernel 3, 9F50 to kernel 2; nil does not.
 	Balance *int64
 }
 
@@ -73,10 +76,10 @@ func (c *Card) personaliseTaps(o Options) error {
 		if t := s.Contactless; t != nil && !tags.AIPValue(s.AIP).Has(tags.AIPXDA) {
 			var err error
 			switch t.Kernel {
-			case 3:
-				a, err = personaliseQVSDC(s, o)
+			case 2:
+				a, err = personaliseMChip(&c.profile, s, o)
 			default:
-				err = fmt.Errorf("%w: contactless kernel %d", ErrProfile, t.Kernel)
+				a, err = personaliseQVSDC(s, o)
 			}
 			if err != nil {
 				return fmt.Errorf("simcard: personalising %s, contactless application %d: %w", c.profile.Name, i+1, err)
@@ -159,14 +162,24 @@ func (a *application) tapFCI(pdol []byte) []byte {
 	if s.Priority != 0 {
 		prop = tlv.Append(prop, 0x87, []byte{s.Priority})
 	}
-	prop = tlv.Append(prop, 0x9F38, pdol)
+	if len(pdol) > 0 {
+		prop = tlv.Append(prop, 0x9F38, pdol)
+	}
 	prop = tlv.Append(prop, 0x5F2D, []byte("en"))
 	if s.Preferred != "" {
 		prop = tlv.Append(prop, 0x9F11, []byte{1})
 		prop = tlv.Append(prop, 0x9F12, []byte(s.Preferred))
 	}
+	var own []byte
 	if len(a.tap.Program) > 0 {
-		prop = tlv.Append(prop, 0xBF0C, tlv.Append(nil, 0x9F5A, a.tap.Program))
+		own = tlv.Append(own, 0x9F5A, a.tap.Program)
+	}
+	if a.tap.Kernel == 2 && a.tap.Balance != nil {
+		// Application capabilities information: the balance can be read.
+		own = tlv.Append(own, 0x9F5D, []byte{0x00, 0x02, 0x00})
+	}
+	if len(own) > 0 {
+		prop = tlv.Append(prop, 0xBF0C, own)
 	}
 	name := append(bytes.Clone(s.AID), a.tap.Extended...)
 	return tlv.Append(nil, 0x6F, tlv.Append(tlv.Append(nil, 0x84, name), 0xA5, prop))

@@ -87,6 +87,7 @@ func (c *Card) generateAC(cmd apdu.Command) ([]byte, apdu.Status) {
 	} else {
 		s.phase = ended
 	}
+	c.remember(transaction{dol, data}, body)
 	return body, apdu.StatusOK
 }
 
@@ -131,7 +132,7 @@ func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 	case want == aac:
 	case m.Blocked || c.state.CardBlocked || spec.DeclineFirst:
 		given = aac
-	case spec.Limit > 0 && amount > spec.Limit:
+	case spec.Limit > 0 && amount > spec.Limit, !c.unlocked(t):
 		given = aac
 	case want == tc && c.riskyOffline(amount, own):
 		given = arqc
@@ -145,7 +146,8 @@ func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 	s.cvr.first(given)
 	switch given {
 	case arqc:
-		m.OnlineIncomplete = true
+		// Over contactless there is no second GENERATE AC to complete it.
+		m.OnlineIncomplete = s.app.tap == nil
 	case tc:
 		c.countOffline(amount, own)
 	}
@@ -258,7 +260,8 @@ func (c *Card) acResponse(kind, reason byte, ac [8]byte, iad []byte, signature b
 		return c.signXDA(response, s.pdolData, t.data)
 	}
 	if signature == 0 || kind == aac {
-		return s.app.respond(cid, atc, tlv.Object{Tag: 0x9F26, Value: ac[:]}, tlv.Object{Tag: 0x9F10, Value: iad}), nil
+		objects := []tlv.Object{cid, atc, {Tag: 0x9F26, Value: ac[:]}, {Tag: 0x9F10, Value: iad}}
+		return s.app.respond(append(objects, c.askHolder(kind, t)...)...), nil
 	}
 	// The hash covers what was sent and the response without its signature.
 	h := sha1.New()
@@ -277,6 +280,7 @@ func (c *Card) acResponse(kind, reason byte, ac [8]byte, iad []byte, signature b
 	}
 	dynamic := append(number, cid.Value...)
 	dynamic = append(append(dynamic, ac[:]...), h.Sum(nil)...)
+	dynamic = append(dynamic, s.relay...)
 	sig, err := dynamicSignature(c.pki.ICC, dynamic, t.value(0x9F37))
 	if err != nil {
 		return nil, err

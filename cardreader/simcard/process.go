@@ -45,6 +45,9 @@ type session struct {
 	scriptFailed        bool
 	scriptDead          bool   // a script command failed its MAC
 	dynamic             []byte // the record that a tap signed
+	relay               []byte // the last exchange of relay resistance data
+	relayed             int
+	asked               bool // a phone asked its holder to be verified
 	cvr                 cvr
 }
 
@@ -76,6 +79,8 @@ func instructions() []instruction {
 		{claISO, apdu.INSGetChallenge, initiated, false, true, (*Card).getChallenge},
 		{claISO, apdu.INSInternalAuthenticate, initiated, true, true, (*Card).internalAuthenticate},
 		{claEMV, apdu.INSGenerateAC, initiated | online, true, true, (*Card).generateAC},
+		{claEMV, insRelay, initiated, true, true, (*Card).relayResistance},
+		{claEMV, insRecoverAC, initiated, true, true, (*Card).recoverAC},
 		{claISO, apdu.INSExternalAuthenticate, online, true, false, (*Card).externalAuthenticate},
 		{claSecure, apdu.INSApplicationBlock, script, true, false, (*Card).applicationBlock},
 		{claSecure, apdu.INSApplicationUnblock, script, true, false, (*Card).applicationUnblock},
@@ -113,6 +118,10 @@ func (c *Card) find(cmd apdu.Command) (*instruction, apdu.Status) {
 // supports reports whether the selected application has the instruction. A card
 // without dynamic signatures has no INTERNAL AUTHENTICATE at all.
 func (c *Card) supports(in *instruction) bool {
+	if in.ins == insRelay || in.ins == insRecoverAC {
+		a := c.session.app
+		return a != nil && a.tap != nil && a.tap.Kernel == 2 && (in.ins != insRelay || a.tap.Relay != nil)
+	}
 	if c.session.app == nil {
 		return true
 	}

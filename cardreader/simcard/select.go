@@ -94,6 +94,9 @@ func (c *Card) readRecord(cmd apdu.Command) ([]byte, apdu.Status) {
 func (c *Card) getData(cmd apdu.Command) ([]byte, apdu.Status) {
 	m := c.session.mem
 	t := tlv.Tag(cmd.P1)<<8 | tlv.Tag(cmd.P2)
+	if b, ok := c.tapData(t); ok {
+		return b, apdu.StatusOK
+	}
 	switch t {
 	case 0x9F36:
 		return tlv.Append(nil, t, be16(m.ATC)), apdu.StatusOK

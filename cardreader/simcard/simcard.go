@@ -66,6 +66,8 @@ type Card struct {
 	taps []*application
 	// contactless: the card is powered by a field.
 	contactless bool
+	// torn are the last answers to GENERATE AC over contactless.
+	torn map[*application]*lastAC
 	// holderVerified: a phone's holder unlocked it for the next payment.
 	holderVerified bool
 

@@ -20,6 +20,9 @@ func TestContactless(t *testing.T) {
 		{"a wrong PIN", "-amount 50.00 -pin 9999", exitDeclined, "declined", "contactless", "Enciphered PIN verified online", "ARQC", "55"},
 		{"a phone", "-amount 50.00 -card phone-unlocked", exitDone, "approved", "contactless", "verified by the cardholder's device", "ARQC", ""},
 		{"a signature", "-amount 50.00 -card tap-signature", exitDone, "approved", "contactless", "Signature", "ARQC", ""},
+		{"M/Chip", "-amount 12.34 -card mchip", exitDone, "approved", "contactless", "No CVM required", "ARQC", ""},
+		{"M/Chip, online PIN", "-amount 60.00 -card mchip", exitDone, "approved", "contactless", "Enciphered PIN verified online", "ARQC", ""},
+		{"an M/Chip phone", "-amount 60.00 -card mchip-phone", exitDone, "approved", "contactless", "verified by the cardholder's device", "ARQC", ""},
 		{"inserted instead", "-interface both -card tap-insert", exitDone, "approved", "chip", "Enciphered PIN verified online", "TC", "the card wants to be inserted"},
 		{"not inserted", "-card tap-insert", exitError, "", "", "", "", "the card wants to be inserted"},
 	} {

@@ -41,6 +41,9 @@ type Combined struct {
 	Cryptogram [8]byte
 	// Hash is the transaction data hash code.
 	Hash [20]byte
+	// More is what a contactless card signs beside (EMV Contactless Book C-2,
+	// 6.4): the relay resistance data. It is empty by contact.
+	More []byte
 }
 
 // VerifyCDA checks the combined signature, tag 9F4B, of a GENERATE AC response
@@ -59,6 +62,9 @@ func VerifyCDA(icc PublicKey, sdad, unpredictable, transaction []byte) (Combined
 		return Combined{}, failed(StepDynamic, "dynamic data is cut off after %d bytes", len(dynamic))
 	}
 	c := Combined{Number: number, CID: rest[0], Cryptogram: [8]byte(rest[1:9]), Hash: [20]byte(rest[9:29])}
+	if len(rest) > 1+8+hashLen {
+		c.More = rest[1+8+hashLen:]
+	}
 	want := sha1.Sum(transaction)
 	if subtle.ConstantTimeCompare(c.Hash[:], want[:]) != 1 {
 		return Combined{}, failed(StepDynamic, "transaction data hash does not match")

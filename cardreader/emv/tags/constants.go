@@ -136,7 +136,7 @@ const (
 	MerchantName                   tlv.Tag = 0x9F4E
 	LogFormat                      tlv.Tag = 0x9F4F
 	OfflineAccumulatorBalance      tlv.Tag = 0x9F50 // Common Core Definitions
-	DRDOL                          tlv.Tag = 0x9F51 // scheme's
+	DRDOL                          tlv.Tag = 0x9F51 // Contactless Book C-2; for others the scheme's
 	IssuerScriptResults            tlv.Tag = 0x9F5B // Book 4, A4: proprietary to the acquirer link
 	AvailableOfflineSpending       tlv.Tag = 0x9F5D // Contactless Books C-2 and C-3
 	CVC3Track1                     tlv.Tag = 0x9F60 // Contactless Book C-2
@@ -150,4 +150,14 @@ const (
 	CustomerExclusiveData          tlv.Tag = 0x9F7C // Contactless Book C-3
 	MobileSupportIndicator         tlv.Tag = 0x9F7E // Contactless Book C-2
 	FCIIssuerDiscretionary         tlv.Tag = 0xBF0C
+	CardholderInteraction          tlv.Tag = 0xDF4B   // Contactless Book C-2
+	BalanceBefore                  tlv.Tag = 0xDF8104 // Contactless Book C-2
+	BalanceAfter                   tlv.Tag = 0xDF8105 // Contactless Book C-2
+	TerminalRelayEntropy           tlv.Tag = 0xDF8301 // Contactless Book C-2
+	DeviceRelayEntropy             tlv.Tag = 0xDF8302 // Contactless Book C-2
+	RelayMinTime                   tlv.Tag = 0xDF8303 // Contactless Book C-2
+	RelayMaxTime                   tlv.Tag = 0xDF8304 // Contactless Book C-2
+	RelayDeviceTransmission        tlv.Tag = 0xDF8305 // Contactless Book C-2
+	RelayMeasured                  tlv.Tag = 0xDF8306 // Contactless Book C-2
+	RelayCounter                   tlv.Tag = 0xDF8307 // Contactless Book C-2
 )
