@@ -11,6 +11,29 @@ import (
 	"github.com/payunit/payunit/channel"
 )
 
+// The protocol is a suite's for the purpose that a hello names:
+//
+//	          suite 1                                        suite 2
+//	pay       Noise_XKhfs_25519+MLKEM768_ChaChaPoly_SHA256   Noise_XKhfs_P256+MLKEM768_AESGCM_SHA256
+//	enrol     Noise_XXhfs+psk3_25519+MLKEM768_ChaChaPoly_SHA256
+//	                                                         Noise_XXhfs+psk3_P256+MLKEM768_AESGCM_SHA256
+//	resume    Noise_NNpsk0_25519_ChaChaPoly_SHA256           Noise_NNpsk0_P256_AESGCM_SHA256
+//
+// e1 is an encapsulation key of ML-KEM-768 (1184 bytes), ekem1 a ciphertext (1088
+// bytes; FIPS 203), both by EncryptAndHash, and ekem1's shared secret (32 bytes)
+// goes into MixKey. A public key of P-256 is an uncompressed point (65 bytes; SEC
+// 1, 2.3.3), a DH output of it the x coordinate (32 bytes). The prologue is
+// prologueLabel and the hello, as sent.
+//
+// The pre-shared key of an enrolment is the activation's (Activation.PSK), that of
+// a resumption a ticket's. Every channel for payments whose server says so in its
+// payload (policyTickets) leaves one: its id, in hexadecimal, and its key are what
+// Conn.Export gives for ticketIDLabel (16 bytes) and ticketSecretLabel (32).
+//
+// The payloads of the Noise messages: of the first, empty; of the second, the
+// server's (serverPayloadLen); of the third, evidence (appendEvidence), which
+// answers attest.Challenge over the handshake hash as it is after the second.
+//
 // Every frame, of the handshake and after it:
 //
 //	offset  size  field
@@ -51,7 +74,8 @@ const (
 	maxThird = 24 << 10
 )
 
-// Plaintext of a record: the length of the data (2 bytes, big endian), the data,
+// Additional data of a record is its frame's header, and so the length of what is
+// sealed is authenticated, too. Plaintext of a record: the length of the data (2 bytes, big endian), the data,
 // zeros up to a multiple of bucket bytes, so that a relay sees sizes in coarse
 // steps only. A message is one record or more, all but its last full.
 //
