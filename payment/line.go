@@ -107,6 +107,11 @@ func (l *line) attest(ctx context.Context, m attest.Moment) error {
 // time, is sent again after it: nothing was done about it.
 func (l *line) call(ctx context.Context, kind trade.Kind, body []byte) (trade.Envelope, error) {
 	e, err := l.callOnce(ctx, kind, body)
+	var ended interface{ Unsent() bool }
+	if errors.As(err, &ended) && ended.Unsent() && ctx.Err() == nil {
+		// The channel had reached its limit: a new one takes the request.
+		e, err = l.callOnce(ctx, kind, body)
+	}
 	var said *trade.Error
 	if !errors.As(err, &said) || said.Code != trade.CodeAttest || l.payment == "" {
 		return e, err

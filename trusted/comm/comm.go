@@ -109,7 +109,7 @@ func (s *Session) call(ctx context.Context, e trade.Envelope) (trade.Envelope, e
 	defer clear(wire)
 	if err := s.conn.WriteMessage(ctx, wire); err != nil {
 		if errors.Is(err, channel.ErrExpired) {
-			err = fmt.Errorf("%w: %w", ErrUnsent, err)
+			err = &unsentError{err}
 		}
 		return trade.Envelope{}, fmt.Errorf("comm: sending: %w", err)
 	}
@@ -126,6 +126,16 @@ func (s *Session) call(ctx context.Context, e trade.Envelope) (trade.Envelope, e
 	}
 	return r, nil
 }
+
+// unsentError is ErrUnsent.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string        { return ErrUnsent.Error() + ": " + e.err.Error() }
+func (e *unsentError) Unwrap() error        { return e.err }
+func (e *unsentError) Is(target error) bool { return target == ErrUnsent }
+
+// Unsent reports that the request did not leave.
+func (e *unsentError) Unsent() bool { return true }
 
 // Close ends the session. A second Close does nothing.
 func (s *Session) Close() error {

@@ -3,6 +3,7 @@ package comm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
@@ -60,6 +61,7 @@ func TestCall(t *testing.T) {
 		{name: "answered", replies: [][]byte{wire(trade.KindTrade, 1, "{}")}},
 		{name: "peer is gone", want: io.EOF, dead: true},
 		{name: "sending fails", writeErr: errWire, want: errWire, dead: true},
+		{name: "channel at its end", writeErr: fmt.Errorf("x: %w", channel.ErrExpired), want: ErrUnsent, dead: true},
 		{name: "another request's reply", replies: [][]byte{wire(trade.KindTrade, 2, "{}")}, want: ErrProtocol, dead: true},
 		{name: "no envelope", replies: [][]byte{{1, 2, 3}}, want: ErrProtocol, dead: true},
 		{name: "an error that is none", replies: [][]byte{wire(trade.KindError, 1, "{")}, want: ErrProtocol, dead: true},
@@ -152,5 +154,67 @@ func TestServe(t *testing.T) {
 				t.Errorf("closed %d times", f.closed)
 			}
 		})
+	}
+}
+
+// attempts is a handshaker that fails in ways, one after the other, and a link
+// that counts.
+type attempts struct {
+	channel.Handshaker
+	fail  []error
+	links int
+}
+
+func (a *attempts) Open(context.Context) (io.ReadWriteCloser, error) {
+	a.links++
+	return nil, nil
+}
+
+func (a *attempts) Client(context.Context, io.ReadWriteCloser) (channel.Conn, error) {
+	if a.links > len(a.fail) {
+		return &fake{}, nil
+	}
+	return nil, a.fail[a.links-1]
+}
+
+// again is a failure after which another attempt takes another way.
+type again bool
+
+func (a again) Error() string { return "resumption failed" }
+func (a again) Again() bool   { return bool(a) }
+
+// TestOpenAgain: a resumption that failed is followed by one whole handshake over
+// a new stream, and nothing else is tried again.
+func TestOpenAgain(t *testing.T) {
+	errOther := errors.New("other")
+	for _, c := range []struct {
+		name  string
+		fail  []error
+		links int
+		want  []error
+	}{
+		{"at once", nil, 1, nil},
+		{"resumption failed", []error{again(true)}, 2, nil},
+		{"not another way", []error{again(false)}, 1, []error{again(false)}},
+		{"another failure", []error{errOther}, 1, []error{errOther}},
+		{"twice", []error{again(true), again(true)}, 2, []error{again(true)}},
+		{"and then another", []error{again(true), errOther}, 2, []error{errOther, again(true)}},
+	} {
+		a := &attempts{fail: c.fail}
+		s, err := (&Client{Link: a, Handshaker: a}).Open(t.Context())
+		if a.links != c.links || (s == nil) != (len(c.want) > 0) {
+			t.Errorf("%s: %d connections, %v", c.name, a.links, err)
+		}
+		for _, want := range c.want {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", c.name, err, want)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := &attempts{fail: []error{again(true)}}
+	if _, err := (&Client{Link: a, Handshaker: a}).Open(ctx); err == nil || a.links != 1 {
+		t.Errorf("cancelled: %d connections, %v", a.links, err)
 	}
 }
