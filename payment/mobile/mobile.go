@@ -77,8 +77,8 @@ func (c *Config) UseState(storage Storage, keys Keys) { c.storage, c.keys = stor
 // UseObserver tells an observer what happens.
 func (c *Config) UseObserver(o Observer) { c.observer = o }
 
-// Unit is a payment unit. It does one thing at a time; its methods may be
-// called from any thread.
+// Unit is a payment unit, made by Open; one that was not is as good as closed. It
+// does one thing at a time; its methods may be called from any thread.
 type Unit struct {
 	unit   *softunit.Unit
 	slot   *cardreader.Slot
@@ -114,7 +114,10 @@ func Open(c *Config, cancel *Cancelable) (unit *Unit, err error) {
 		sc.PINFormat = softunit.FormatTDES
 	}
 	if c.observer != nil {
-		sc.Observe = func(e payment.Event) { c.observer.OnEvent(newEvent(e)) }
+		sc.Observe = func(e payment.Event) {
+			// What goes wrong at an observer must not end a payment.
+			protect("observing", func() (struct{}, error) { c.observer.OnEvent(newEvent(e)); return struct{}{}, nil })
+		}
 	}
 	if c.storage != nil {
 		sc.State = &state{storage: c.storage, keys: c.keys}
@@ -143,13 +146,20 @@ func Open(c *Config, cancel *Cancelable) (unit *Unit, err error) {
 }
 
 // Enrolled reports whether the device was enrolled by Open.
-func (u *Unit) Enrolled() bool { return u.unit.Enrolled() }
+func (u *Unit) Enrolled() bool { return u.unit != nil && u.unit.Enrolled() }
 
 // TerminalID returns the terminal id, ISO 8583 DE 41.
-func (u *Unit) TerminalID() string { id, _ := u.unit.Identity(); return id }
+func (u *Unit) TerminalID() string { id, _ := u.identity(); return id }
 
 // MerchantID returns the merchant id, ISO 8583 DE 42.
-func (u *Unit) MerchantID() string { _, id := u.unit.Identity(); return id }
+func (u *Unit) MerchantID() string { _, id := u.identity(); return id }
+
+func (u *Unit) identity() (terminalID, merchantID string) {
+	if u.unit == nil {
+		return "", ""
+	}
+	return u.unit.Identity()
+}
 
 // CardFound gives the unit a card that the platform has connected: the Pay that
 // waits takes it, or the next. The card is closed by the unit.
@@ -157,6 +167,9 @@ func (u *Unit) CardFound(t Transceiver, info *CardInfo) (err error) {
 	defer guard("taking a card", &err)
 	if t == nil || info == nil {
 		return configError("the transceiver or the card's description is nil")
+	}
+	if u.slot == nil {
+		return fmt.Errorf("mobile: %w", errClosed)
 	}
 	card, err := newCard(t, info)
 	if err != nil {
@@ -204,7 +217,7 @@ func (u *Unit) Close() (err error) {
 	defer guard("closing", &err)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed {
+	if u.closed || u.unit == nil {
 		return nil
 	}
 	u.closed = true
@@ -222,7 +235,7 @@ func (u *Unit) begin(c *Cancelable) (context.Context, func(), error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed {
+	if u.closed || u.running == nil {
 		cancel()
 		return nil, nil, fmt.Errorf("mobile: %w", errClosed)
 	}

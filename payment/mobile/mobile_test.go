@@ -141,6 +141,24 @@ func TestPanicsStayOutside(t *testing.T) {
 	}
 }
 
+// TestZeroUnit: a binding can make a Unit that Open did not.
+func TestZeroUnit(t *testing.T) {
+	var u Unit
+	if u.Enrolled() || u.TerminalID() != "" || u.MerchantID() != "" {
+		t.Error("a unit that was not opened has an identity")
+	}
+	_, paying := u.Pay("o", nil)
+	_, recovering := u.Recover(nil)
+	for _, err := range []error{paying, recovering, u.CardFound(&fake{}, NewCardInfo())} {
+		if ErrorCode(err) != CodeClosed {
+			t.Errorf("code %q of %v", ErrorCode(err), err)
+		}
+	}
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCancelDismisses: a question that nobody waits for is taken off the screen,
 // and its late answer counts for nothing.
 func TestCancelDismisses(t *testing.T) {
