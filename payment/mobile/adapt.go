@@ -189,7 +189,10 @@ func (s *screen) Choose(ctx context.Context, labels []string) (int, error) {
 	return int(i), nil
 }
 
-type panel struct{ host Keypad }
+type panel struct {
+	host  Keypad
+	tones Tones
+}
 
 var _ softpad.Panel = (*panel)(nil)
 
@@ -199,7 +202,23 @@ func (p *panel) Open(ctx context.Context, prompt pinpad.Prompt, l softpad.Layout
 	if err != nil {
 		return nil, err
 	}
+	if p.tones != nil {
+		return &soundingEntry{entry{p.host}, p.tones}, nil
+	}
 	return &entry{p.host}, nil
+}
+
+// soundingEntry is an entry with tones.
+type soundingEntry struct {
+	entry
+	tones Tones
+}
+
+var _ softpad.Toner = (*soundingEntry)(nil)
+
+func (e *soundingEntry) Tone(t softpad.Tone) (err error) {
+	defer guard("sounding", &err)
+	return e.tones.Tone(int32(t))
 }
 
 type entry struct{ host Keypad }
@@ -209,7 +228,7 @@ func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case k < 0 || k > KeyBypass:
+	case k < 0 || k > KeyAccessible && (k < KeyTouch || k >= KeyTouch+softpad.Cells):
 		return 0, fmt.Errorf("mobile: the keypad gave the key %d", k)
 	}
 	return softpad.Key(k), nil

@@ -52,7 +52,8 @@ type Keypad interface {
 	// Open draws the prompt and the keypad; layout holds the digit of each of
 	// its ten cells, cell 0 at the top left, row by row, cell 9 below.
 	Open(p *Prompt, layout []byte) error
-	// Next waits for a key: a cell, 0 to 9, or one of the Key constants.
+	// Next waits for a key: a cell, 0 to 9, one of the Key constants, or, on the
+	// accessible keypad, KeyTouch plus the cell that a finger came onto.
 	Next() (int32, error)
 	// Mask shows that n digits have been entered.
 	Mask(n int32) error
@@ -67,6 +68,26 @@ const (
 	KeyEnter     int32 = 12
 	KeyCancel    int32 = 13
 	KeyBypass    int32 = 14
+	// KeyAccessible changes to the accessible keypad, whose digits lie as on a
+	// telephone, where Prompt.AllowAccessible says that the server lets it.
+	KeyAccessible int32 = 15
+	KeyTouch      int32 = 32
+)
+
+// Tones sounds on the accessible keypad. No digit is ever spoken.
+type Tones interface {
+	// Tone plays one of the Tone constants.
+	Tone(tone int32) error
+}
+
+// The tones (package softpad says why there are no more).
+const (
+	ToneCentre  int32 = 1 // the finger came onto the 5
+	ToneCell    int32 = 2 // the finger came onto another digit
+	ToneTaken   int32 = 3 // a digit was taken, whichever
+	ToneDeleted int32 = 4
+	ToneRefused int32 = 5 // the key does nothing now
+	ToneDone    int32 = 6
 )
 
 // Observer is told what happens, in words without secrets, while Pay or Recover

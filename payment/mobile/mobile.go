@@ -57,6 +57,7 @@ type Config struct {
 	relay    Relay
 	screen   Screen
 	keypad   Keypad
+	tones    Tones
 	observer Observer
 	storage  Storage
 	keys     Keys
@@ -73,6 +74,9 @@ func NewConfig(relay Relay, screen Screen, keypad Keypad) *Config {
 // UseState keeps records, counters and private keys in the app's stores, whose
 // contract is Storage's and Keys'.
 func (c *Config) UseState(storage Storage, keys Keys) { c.storage, c.keys = storage, keys }
+
+// UseTones lets the accessible keypad sound.
+func (c *Config) UseTones(t Tones) { c.tones = t }
 
 // UseObserver tells an observer what happens.
 func (c *Config) UseObserver(o Observer) { c.observer = o }
@@ -105,7 +109,7 @@ func Open(c *Config, cancel *Cancelable) (unit *Unit, err error) {
 	}
 	u := &Unit{slot: cardreader.NewSlot("app"), screen: &screen{host: c.screen}, running: map[*Cancelable]context.CancelFunc{}}
 	sc := softunit.Config{
-		Link: &link{c.relay}, Reader: u.slot, UI: u.screen, Panel: &panel{c.keypad},
+		Link: &link{c.relay}, Reader: u.slot, UI: u.screen, Panel: &panel{c.keypad, c.tones},
 		Activation: c.Activation, ServerKey: bytes.Clone(c.ServerKey),
 		Limits: payment.Limits{Connect: millis(c.ConnectMillis), Reply: millis(c.ReplyMillis)},
 		Rand:   c.random, Now: c.now,

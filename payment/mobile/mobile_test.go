@@ -279,14 +279,14 @@ func TestCard(t *testing.T) {
 func TestKeypad(t *testing.T) {
 	f := &fake{}
 	layout := softpad.Layout{9, 8, 7, 6, 5, 4, 3, 2, 1, 0}
-	entry, err := (&panel{fakeKeypad{f}}).Open(t.Context(), pinpad.Prompt{}, layout)
+	entry, err := (&panel{fakeKeypad{f}, nil}).Open(t.Context(), pinpad.Prompt{}, layout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if layout[0] != 9 {
 		t.Error("the host got the layout itself")
 	}
-	for k, ok := range map[int32]bool{-1: false, 0: true, 9: true, KeyBypass: true, KeyBypass + 1: false} {
+	for k, ok := range map[int32]bool{-1: false, 0: true, 9: true, KeyBypass: true, KeyAccessible: true, KeyAccessible + 1: false, KeyTouch - 1: false, KeyTouch: true, KeyTouch + 9: true, KeyTouch + 10: false} {
 		f.next = func() (int32, error) { return k, nil }
 		got, err := entry.Next(t.Context())
 		if ok != (err == nil) || ok && got != softpad.Key(k) {
@@ -295,10 +295,47 @@ func TestKeypad(t *testing.T) {
 	}
 	for host, pad := range map[int32]softpad.Key{
 		KeyBackspace: softpad.KeyBackspace, KeyClear: softpad.KeyClear, KeyEnter: softpad.KeyEnter, KeyCancel: softpad.KeyCancel,
-		KeyBypass: softpad.KeyBypass,
+		KeyBypass: softpad.KeyBypass, KeyAccessible: softpad.KeyAccessible, KeyTouch: softpad.KeyTouch,
 	} {
 		if softpad.Key(host) != pad {
 			t.Errorf("key %d is not the pad's %d", host, pad)
 		}
+	}
+}
+
+// sounds remembers its tones.
+type sounds struct{ played []int32 }
+
+func (s *sounds) Tone(t int32) error { s.played = append(s.played, t); return nil }
+
+func TestTones(t *testing.T) {
+	s := &sounds{}
+	f := &fake{}
+	f.next = func() (int32, error) { return KeyTouch + 4, nil }
+	e, err := (&panel{fakeKeypad{f}, s}).Open(t.Context(), pinpad.Prompt{AllowAccessible: true, Accessible: true}, softpad.FixedLayout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, err := e.Next(t.Context()); err != nil || k != softpad.KeyTouch+4 {
+		t.Errorf("%d, %v", k, err)
+	}
+	for app, pad := range map[int32]softpad.Tone{
+		ToneCentre: softpad.ToneCentre, ToneCell: softpad.ToneCell, ToneTaken: softpad.ToneTaken, ToneDeleted: softpad.ToneDeleted,
+		ToneRefused: softpad.ToneRefused, ToneDone: softpad.ToneDone,
+	} {
+		s.played = nil
+		if err := e.(softpad.Toner).Tone(pad); err != nil || len(s.played) != 1 || s.played[0] != app {
+			t.Errorf("tone %d: %v, %v", pad, s.played, err)
+		}
+	}
+	silent, err := (&panel{fakeKeypad{f}, nil}).Open(t.Context(), pinpad.Prompt{}, softpad.FixedLayout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := silent.(softpad.Toner); ok {
+		t.Error("a keypad without tones says that it has some")
+	}
+	if p := newPrompt(pinpad.Prompt{AllowAccessible: true, Accessible: true}); !p.AllowAccessible || !p.Accessible {
+		t.Errorf("%+v", p)
 	}
 }

@@ -107,12 +107,17 @@ type Prompt struct {
 	// Attempt counts entries for this payment from 0.
 	Attempt     int32
 	AllowBypass bool
+	// AllowAccessible lets the cardholder change to the accessible keypad;
+	// Accessible says that this is to be that keypad.
+	AllowAccessible bool
+	Accessible      bool
 }
 
 func newPrompt(p pinpad.Prompt) *Prompt {
 	return &Prompt{
 		Amount: p.Amount.Decimal(), Currency: p.Amount.Currency.Code(), Label: p.Label, Language: p.Language,
 		TriesLeft: int32(p.TriesLeft), Attempt: int32(p.Attempt), AllowBypass: p.AllowBypass,
+		AllowAccessible: p.AllowAccessible, Accessible: p.Accessible,
 	}
 }
 
