@@ -17,9 +17,9 @@ func (t *Trace) parseCassetteLine(b []byte) error {
 		return errors.New("not an object of the format")
 	}
 	switch {
-	case l.Port == "":
+	case l.Port == "", l.Cmd != nil:
 		return t.exchange(l.line)
-	case l.Port == "card" && l.Op == "connect" && len(l.Answer) > 0:
+	case (l.Port == "card" || l.Port == "tap") && l.Op == "connect" && len(l.Answer) > 0:
 		var a struct {
 			ATR       string `json:"atr"`
 			Protocol  string `json:"protocol"`

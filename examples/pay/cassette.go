@@ -138,7 +138,14 @@ func (d *demonstration) through(ctx context.Context, c *softunit.Config) func() 
 	// What seals the state has its own use for randomness, which is not the
 	// unit's.
 	kept := softunit.Config{Rand: c.Rand}
-	c.Link, c.Reader, c.UI, c.Panel = t.Link(c.Link), t.Reader(c.Reader), t.UI(c.UI), t.Panel(c.Panel)
+	c.Link, c.UI, c.Panel = t.Link(c.Link), t.UI(c.UI), t.Panel(c.Panel)
+	// A unit has the readers that it had, and no other.
+	if d.o.inserts() {
+		c.Reader = t.Reader(c.Reader)
+	}
+	if d.o.taps() {
+		c.TapReader = t.TapReader(c.TapReader)
+	}
 	c.Rand, c.Now = t.Rand(c.Rand), t.Now
 	return func() error {
 		if t.Playing() {

@@ -31,6 +31,9 @@ func TestCassette(t *testing.T) {
 		{"answer lost", []string{"-pin", "1234", "-fault", faultLostAnswer, "-reply-timeout", "200ms"}, exitDeclined},
 		{"link stays down", []string{"-pin", "1234", "-fault", faultLinkStays, "-reply-timeout", "200ms"}, exitUnknown},
 		{"link down", []string{"-pin", "1234", "-fault", faultLinkDown}, exitError},
+		{"tapped", []string{"-pin", "1234", "-interface", "contactless", "-amount", "99.00"}, exitDone},
+		{"tapped phone", []string{"-interface", "contactless", "-card", "phone", "-amount", "99.00", "-pin", "1234"}, exitDone},
+		{"tapped, then inserted", []string{"-interface", "both", "-card", "tap-insert", "-pin", "1234"}, exitDone},
 		{"refund", []string{"-pin", "1234", "-type", "refund"}, exitDone},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -70,6 +70,8 @@ type demonstration struct {
 	unit  *softunit.Unit
 	card  *simcard.Card
 	now   func() time.Time
+	// traces is the number of files of -trace.
+	traces int
 	// closing is what close closes, the last first.
 	closing []func() error
 }

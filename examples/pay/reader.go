@@ -17,12 +17,12 @@ import (
 // readers are the reader that -reader names as -interface has it used: where the
 // card is inserted, and where it is tapped.
 func (d *demonstration) readers() (insert, tap cardreader.Reader, err error) {
-	if d.o.face != faceContactless {
+	if d.o.inserts() {
 		if insert, err = d.reader(false); err != nil {
 			return nil, nil, err
 		}
 	}
-	if d.o.face == faceContactless || d.o.face == faceBoth {
+	if d.o.taps() {
 		tap, err = d.reader(true)
 	}
 	return insert, tap, err
@@ -35,7 +35,12 @@ const (
 	faceBoth        = "both"
 )
 
-// reader is one of them, recorded when -trace asks for it.
+// inserts and taps report which readers the unit has.
+func (o options) inserts() bool { return o.face != faceContactless }
+func (o options) taps() bool    { return o.face == faceContactless || o.face == faceBoth }
+
+// reader is one of them, recorded when -trace asks for it: the second card of a
+// payment, or a card's second tap, in a file of its own.
 func (d *demonstration) reader(tapped bool) (cardreader.Reader, error) {
 	r, err := d.bareReader(tapped)
 	if err != nil || d.o.trace == "" || d.o.cassette {
@@ -49,7 +54,16 @@ func (d *demonstration) reader(tapped bool) (cardreader.Reader, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("-trace: %w", err)
 	}
-	open := func() (io.WriteCloser, error) { return os.Create(d.o.trace) }
+	open := func() (io.WriteCloser, error) {
+		d.traces++
+		name := d.o.trace
+		if d.traces > 1 {
+			ext := filepath.Ext(name)
+			name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), d.traces, ext)
+			d.screen.line("trace", "the next card is recorded in "+name, 0)
+		}
+		return os.Create(name)
+	}
 	return trace.RecordReader(r, open, trace.Options{Now: d.now}), nil
 }
 

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/trace"
 )
 
 // TestTrace records a payment, masked, and lets its recording be the card of
@@ -31,5 +34,27 @@ func TestTrace(t *testing.T) {
 	}
 	if code, _, errs := pay(t, append(fixed, "-reader", "replay:"+file)...); code != exitError || !strings.Contains(errs, "line") {
 		t.Errorf("half a recording: exit %d, %s", code, errs)
+	}
+}
+
+// TestTraceOfTwoTaps: a phone that is unlocked between two taps is recorded twice.
+func TestTraceOfTwoTaps(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tap.jsonl")
+	code, out, errs := pay(t, "-pin", "1234", "-interface", "contactless", "-card", "phone", "-amount", "99.00", "-trace", file)
+	if code != exitDone || !strings.Contains(out, "tap-2.jsonl") {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	for _, name := range []string{file, filepath.Join(filepath.Dir(file), "tap-2.jsonl")} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := trace.Parse(f)
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if err != nil || len(tr.Exchanges) < 2 || tr.Interface != cardreader.Contactless {
+			t.Errorf("%s: %+v, %v", name, tr, err)
+		}
 	}
 }

@@ -12,15 +12,20 @@ import (
 
 const (
 	portCard   = "card"
+	portTap    = "tap"
 	opTransmit = "transmit"
 )
 
-// Reader returns a reader.
-func (t *Tape) Reader(r cardreader.Reader) cardreader.Reader { return &reader{t, r} }
+// Reader returns a reader that cards are put into.
+func (t *Tape) Reader(r cardreader.Reader) cardreader.Reader { return &reader{t, portCard, r} }
+
+// TapReader returns a reader that cards are held to.
+func (t *Tape) TapReader(r cardreader.Reader) cardreader.Reader { return &reader{t, portTap, r} }
 
 type reader struct {
-	t *Tape
-	r cardreader.Reader
+	t    *Tape
+	port string
+	r    cardreader.Reader
 }
 
 // Name returns the reader's name, of a cassette its own.
@@ -41,8 +46,8 @@ type connected struct {
 }
 
 func (r *reader) Connect(ctx context.Context) (cardreader.Card, error) {
-	c := &card{t: r.t}
-	about, err := do(r.t, call{port: portCard, op: "connect"}, func() (a connected, err error) {
+	c := &card{t: r.t, port: r.port}
+	about, err := do(r.t, call{port: r.port, op: "connect"}, func() (a connected, err error) {
 		if c.c, err = r.r.Connect(ctx); err != nil {
 			return a, err
 		}
@@ -75,6 +80,7 @@ func (r *reader) Connect(ctx context.Context) (cardreader.Card, error) {
 
 type card struct {
 	t     *Tape
+	port  string
 	c     cardreader.Card
 	about connected
 }
@@ -117,13 +123,13 @@ func (c *card) Interface() cardreader.Interface {
 func (c *card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	ask := upperHex(command)
 	if c.t.playing != nil {
-		answer, err := do[string](c.t, call{port: portCard, op: opTransmit, ask: ask}, nil)
+		answer, err := do[string](c.t, call{port: c.port, op: opTransmit, ask: ask}, nil)
 		if err != nil {
 			return nil, err
 		}
 		b, err := hex.DecodeString(answer)
 		if err != nil {
-			return nil, c.t.mismatch(call{port: portCard, op: opTransmit}, 0, "the recorded response is not hexadecimal")
+			return nil, c.t.mismatch(call{port: c.port, op: opTransmit}, 0, "the recorded response is not hexadecimal")
 		}
 		return b, nil
 	}
@@ -131,36 +137,40 @@ func (c *card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	response, err := c.c.Transmit(ctx, command)
 	took := c.t.recording.now().Sub(began)
 	if err != nil || len(response) < 2 {
-		c.t.record(call{port: portCard, op: opTransmit, ask: ask}, upperHex(response), err)
+		c.t.record(call{port: c.port, op: opTransmit, ask: ask}, upperHex(response), err)
 		return response, err
 	}
-	c.t.exchange(ask, upperHex(response), max(0, took))
+	c.t.exchange(c.port, ask, upperHex(response), max(0, took))
 	return response, nil
 }
 
 func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
 
 // exchange writes a command that was answered.
-func (t *Tape) exchange(command, response string, took time.Duration) {
+func (t *Tape) exchange(port, command, response string, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	us := took.Microseconds()
-	t.write(entry{Micros: &us, Cmd: &command, Resp: &response})
+	e := entry{Micros: &us, Cmd: &command, Resp: &response}
+	if port != portCard {
+		e.Port = port
+	}
+	t.write(e)
 }
 
 func (c *card) Close() error {
-	_, err := do(c.t, call{port: portCard, op: "close"}, func() (none, error) { return none{}, c.c.Close() })
+	_, err := do(c.t, call{port: c.port, op: "close"}, func() (none, error) { return none{}, c.c.Close() })
 	return err
 }
 
 func (r resetting) Reset(ctx context.Context) ([]byte, error) {
-	return do(r.t, call{port: portCard, op: "reset"}, func() (hexBytes, error) {
+	return do(r.t, call{port: r.port, op: "reset"}, func() (hexBytes, error) {
 		return bytesOf(r.c.(cardreader.Resetter).Reset(ctx))
 	})
 }
 
 func (w waiting) WaitRemoval(ctx context.Context) error {
-	_, err := do(w.t, call{port: portCard, op: "wait-removal"}, func() (none, error) {
+	_, err := do(w.t, call{port: w.port, op: "wait-removal"}, func() (none, error) {
 		return none{}, w.c.(cardreader.RemovalWaiter).WaitRemoval(ctx)
 	})
 	return err

@@ -10,8 +10,8 @@
 // A cassette is a trace file (package trace) whose first line has the member
 // "cassette", and with further lines, a call each:
 //
-//	port    which module: "card", "ui", "panel", "link/1", "state", "rand",
-//	        "value", "end"
+//	port    which module: "card", "tap", "ui", "panel", "link/1", "state",
+//	        "rand", "value", "end"
 //	op      which of its methods
 //	at      when it answered, microseconds since "began" of the first line
 //	up      of a link's read, how many bytes had been written before
@@ -20,7 +20,7 @@
 //	err     why it failed: "is" the error's kind, "text" its words
 //
 // Byte strings are hex. A command that the card answered stands as a trace has
-// it, with "at" besides.
+// it, with "at" besides, and with "port" when it is a tapped card.
 //
 // Between two answers the recorded unit's clock stands still: a clock that many
 // calls ask is thereby repeated by their answers alone.

@@ -112,10 +112,13 @@ func (p *playing) take(b []byte, n int) error {
 		return errors.New("at is out of range")
 	}
 	if e.Cmd != nil {
-		if e.Resp == nil || e.Port != "" {
-			return errors.New("cmd without resp, or with a port")
+		if e.Resp == nil || e.Op != "" || e.Port != "" && e.Port != portTap {
+			return errors.New("cmd without resp, or with another port")
 		}
-		e.Port, e.Op = portCard, opTransmit
+		if e.Port == "" {
+			e.Port = portCard
+		}
+		e.Op = opTransmit
 		var err error
 		if e.Ask, err = json.Marshal(*e.Cmd); err == nil {
 			e.Answer, err = json.Marshal(*e.Resp)
