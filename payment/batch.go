@@ -243,7 +243,7 @@ func effect(e journal.Entry) journal.Effect {
 		return journal.Debit
 	case e.State == journal.Void && e.MTI[:3] == "020":
 		return journal.DebitReversal
-	case e.State != journal.Completion:
+	case e.State != journal.Completion && e.State != journal.Advice:
 		return ""
 	}
 	switch trade.Type(e.Type) {

@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/payment/acquirer"
@@ -71,7 +72,16 @@ func (p *run) record(ctx context.Context) Trigger {
 
 // advise tells the server that the payment stands.
 func (p *run) advise(ctx context.Context) Trigger {
-	if err := p.u.send(context.WithoutCancel(ctx), p.line, &p.debt); err != nil {
+	err := p.u.send(context.WithoutCancel(ctx), p.line, &p.debt)
+	var no *refused
+	if errors.As(err, &no) {
+		// An offline approval that the bank does not take is none.
+		p.end = nil
+		p.res.ResponseCode = no.code
+		p.reason("%s", no.reason(p.debt.State))
+		return TriggerHostDeclined
+	}
+	if err != nil {
 		p.u.tell(PhaseComplete, "the completion is kept and sent at the next chance: %v", err)
 		return TriggerUnsettled
 	}
@@ -93,7 +103,12 @@ func (p *run) refuse(ctx context.Context) Trigger {
 // withdraw tells the card that there is no approval: no answer came that can be
 // trusted, or one that this unit does not take.
 func (p *run) withdraw(ctx context.Context) Trigger {
-	r := emv.HostResponse{Unable: true}
+	// What may have been booked is taken back: the card may not approve it
+	// by itself.
+	r := emv.HostResponse{Decline: true, ARC: arcUnableDeclined}
+	if p.u.c.Terminal.Type.OnlineOnly() {
+		r = emv.HostResponse{Unable: true}
+	}
 	if p.answer != nil {
 		r = hostResponse(p.answer)
 		r.Decline = true

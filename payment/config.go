@@ -76,7 +76,8 @@ type Config struct {
 	Storage Storage
 	// CAKeys are the certification authorities' public keys. No default.
 	CAKeys emv.CAKeys
-	// Terminal is the terminal's EMV data, of an online-only type. No default.
+	// Terminal is the terminal's EMV data, of an online-only type unless Offline
+	// is set. No default.
 	// Terminal id and merchant id are the Device's.
 	Terminal emv.Terminal
 	// Language is the terminal's, ISO 639-1, for cardholders whose card prefers
@@ -89,6 +90,9 @@ type Config struct {
 	ReceiptWidth int
 	// Dialect is the ISO 8583 dialect; nil means acquirer.Default().
 	Dialect *acquirer.Dialect
+	// Offline bounds what cards may approve without their bank; the zero value
+	// asks the bank each time. A Terminal of an online-only type makes none.
+	Offline OfflineLimits
 	// Limits bound how long each phase may take; zero fields have defaults.
 	Limits Limits
 	// Observe is told what happens, in words without secrets, from the

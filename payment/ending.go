@@ -35,7 +35,7 @@ func (p *run) result(end Outcome) Result {
 		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback,
 		TruncatedPAN: truncated, Label: r.Label, AID: r.AID, Entry: r.Entry,
 		CVM: o.CVM.Statement(), Signature: o.CVM.Signature(),
-		Outcome: strings.ToUpper(string(end)), Reversed: r.Reversed,
+		Outcome: strings.ToUpper(string(end)), Reversed: r.Reversed, Offline: p.offline && end == Approved,
 		AuthCode: r.AuthCode, ResponseCode: r.ResponseCode, RRN: r.RRN, STAN: r.STAN,
 		CryptogramType: r.CryptogramType, Cryptogram: strings.ToUpper(hex.EncodeToString(o.Cryptogram)),
 		TVR: r.TVR, TSI: r.TSI,

@@ -52,7 +52,7 @@ func phaseOf(s State) Phase {
 		return PhaseConfirm
 	case StateReading:
 		return PhaseCard
-	case StatePreparing, StateRequesting, StateInquiring, StateWriting, StateFollowing:
+	case StatePreparing, StateStoring, StateRequesting, StateInquiring, StateWriting, StateFollowing:
 		return PhaseOnline
 	case StateReversing:
 		return PhaseReverse

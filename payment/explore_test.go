@@ -166,7 +166,13 @@ var ways = []struct {
 	{name: "refused", kind: trade.Sale, alter: func(c *rigConfig) { c.profile = "low-balance" }, states: []payment.State{payment.StateRefusing}},
 	{name: "taken back", kind: trade.Sale, before: func(w *world) { w.partial = true }, states: []payment.State{payment.StateWithdrawing, payment.StateReversing}},
 	{name: "balance", kind: trade.Balance, states: []payment.State{payment.StateInquiring}},
+	{name: "offline", kind: trade.Sale, alter: offlineCard, states: []payment.State{payment.StateStoring}},
 	{name: "void", kind: trade.Void, states: []payment.State{payment.StateWriting, payment.StateFollowing}},
+}
+
+// offlineCard is one that approves by itself under the floor limit.
+func offlineCard(c *rigConfig) {
+	c.profile, c.offline = "nocvm", payment.OfflineLimits{Count: 9, Minor: 5000, Age: time.Hour}
 }
 
 // stimuli are what happens to a payment from outside, at the moment in which it
@@ -307,6 +313,7 @@ func (e exploration) restart(c rigConfig, dead *rig, got payment.Result, perr er
 		w.t.Errorf("had it died in %s: %v", e.at, err)
 	}
 	fresh := plain()
+	fresh.offline = c.offline
 	r := w.open(fresh, dead.vault)
 	if e.kind == trade.Sale {
 		if owing == journal.Reversal && want != payment.StateReversing {
@@ -402,6 +409,10 @@ func TestEveryTransition(t *testing.T) {
 				l.sever()
 			}
 		}},
+		{name: "approved offline", alter: offlineCard},
+		{name: "no room for the offline approval", alter: offlineCard, on: fullAt(payment.StateStoring)},
+		{name: "offline approval refused", alter: func(c *rigConfig) { offlineCard(c); c.faults = "corrupt=12@first-gac" }},
+		{name: "unable to go online", alter: func(c *rigConfig) { offlineCard(c); c.selected = true }, on: cutAt(payment.StatePreparing)},
 		{name: "void", kind: trade.Void},
 		{name: "void not written", kind: trade.Void, on: fullAt(payment.StateWriting)},
 		{name: "void not acknowledged", kind: trade.Void, on: cutAt(payment.StateFollowing)},
@@ -410,7 +421,7 @@ func TestEveryTransition(t *testing.T) {
 				return
 			}
 			// Money was given back between the void's trade and its request.
-			w.refund("R-1", "A-22", 100)
+			w.refund("R-1", "A-26", 100)
 			if got, err := w.rig(plain()).unit.Pay(w.ctx, payment.Order{ID: "R-1"}); err != nil || got.Outcome != payment.Approved {
 				w.t.Errorf("refund: %+v, %v", got, err)
 			}

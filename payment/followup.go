@@ -16,6 +16,8 @@ func words(s journal.State) (done, undone string, ok bool) {
 	switch s {
 	case journal.Void:
 		return "the payment was taken back: nothing is charged", "the payment stands", true
+	case journal.Advice:
+		return "the bank took the payment that the card had approved without it", "the payment that the card had approved without it is not paid", true
 	case journal.Capture:
 		return "the amount was taken of what the card held ready", "nothing was taken", true
 	}

@@ -259,11 +259,16 @@ type rigConfig struct {
 	now             func() time.Time
 	observe         func(payment.Event)
 	language        string
-	panel           softpad.Panel
+	// offline makes the terminal one that may approve offline, up to 50.00.
+	offline payment.OfflineLimits
+	// selected goes online with every payment, by random selection.
+	selected bool
+	panel    softpad.Panel
 }
 
 // rig is an enrolled unit, and what it told.
 type rig struct {
+	config payment.Config
 	// identity is the terminal's.
 	identity func() (terminalID, merchantID string)
 	unit     *payment.Unit
@@ -339,6 +344,15 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	if c.now == nil {
 		pc.Now = now
 	}
+	if pc.Offline = c.offline; c.offline.Count > 0 {
+		pc.Terminal.Type = 0x22
+		for i := range pc.Terminal.Applications {
+			pc.Terminal.Applications[i].FloorLimit = 5000
+			if c.selected {
+				pc.Terminal.Applications[i].Random = emv.RandomSelection{TargetPercent: 99, MaxTargetPercent: 99}
+			}
+		}
+	}
 	if c.storage != nil {
 		pc.Storage = c.storage(v)
 	}
@@ -348,6 +362,7 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	if c.reader != nil {
 		pc.Reader = c.reader(pc.Reader)
 	}
+	r.config = pc
 	if r.unit, err = payment.New(pc); err != nil {
 		w.t.Fatal(err)
 	}

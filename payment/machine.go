@@ -17,6 +17,7 @@ const (
 	StateConfirming  State = "confirming"
 	StateReading     State = "reading"
 	StatePreparing   State = "preparing"
+	StateStoring     State = "storing"
 	StateRequesting  State = "requesting"
 	StateInquiring   State = "inquiring"
 	StateCompleting  State = "completing"
@@ -104,6 +105,7 @@ var states = []StateInfo{
 	{State: StateConfirming, Text: "shows the trade and waits for the cardholder's word"},
 	{State: StateReading, Text: "reads the card, up to its first GENERATE AC"},
 	{State: StatePreparing, Text: "seals the request, brings the channel up, writes the reversal to the journal"},
+	{State: StateStoring, Text: "writes what the card approved without its bank to the journal: from here on the payment stands"},
 	{State: StateRequesting, Text: "sends the request and waits for its answer"},
 	{State: StateInquiring, Text: "sends a question that no money hangs on, and puts the answer to the card"},
 	{State: StateCompleting, Text: "puts the approval to the card: second GENERATE AC"},
@@ -137,11 +139,15 @@ var transitions = []Transition{
 	{From: StateConfirming, On: TriggerFailed, To: StateFailed},
 	{From: StateReading, On: TriggerOnline, To: StatePreparing},
 	{From: StateReading, On: TriggerCardDeclined, To: StateDeclined},
+	{From: StateReading, On: TriggerCardApproved, To: StateStoring},
 	{From: StateReading, On: TriggerCancelled, To: StateCancelled},
 	{From: StateReading, On: TriggerFailed, To: StateFailed},
 	{From: StatePreparing, On: TriggerWritten, To: StateRequesting},
 	{From: StatePreparing, On: TriggerReady, To: StateInquiring},
+	{From: StatePreparing, On: TriggerCardApproved, To: StateStoring},
 	{From: StatePreparing, On: TriggerFailed, To: StateFailed},
+	{From: StateStoring, On: TriggerWritten, To: StateAdvising},
+	{From: StateStoring, On: TriggerFailed, To: StateFailed},
 	{From: StateInquiring, On: TriggerHostApproved, To: StateApproved},
 	{From: StateInquiring, On: TriggerHostDeclined, To: StateDeclined},
 	{From: StateInquiring, On: TriggerCardDeclined, To: StateDeclined},
@@ -157,6 +163,7 @@ var transitions = []Transition{
 	{From: StateRecording, On: TriggerFailed, To: StateReversing},
 	{From: StateAdvising, On: TriggerAcknowledged, To: StateApproved},
 	{From: StateAdvising, On: TriggerUnsettled, To: StateApproved},
+	{From: StateAdvising, On: TriggerHostDeclined, To: StateDeclined},
 	{From: StateRefusing, On: TriggerDone, To: StateDeclined},
 	{From: StateWithdrawing, On: TriggerDone, To: StateReversing},
 	{From: StateReversing, On: TriggerAcknowledged, To: StateDeclined},
@@ -176,12 +183,16 @@ var transitions = []Transition{
 	{From: StatePreparing, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateInquiring, On: TriggerRestart, To: StateFailed},
 	{From: StateInquiring, On: TriggerRestart, Owing: Kept, To: StateApproved},
+	{From: StateStoring, On: TriggerRestart, To: StateFailed},
+	{From: StateStoring, On: TriggerRestart, Owing: journal.Advice, To: StateAdvising},
 	{From: StateRequesting, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateCompleting, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateRecording, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateRecording, On: TriggerRestart, Owing: journal.Completion, To: StateAdvising},
 	{From: StateAdvising, On: TriggerRestart, Owing: journal.Completion, To: StateAdvising},
+	{From: StateAdvising, On: TriggerRestart, Owing: journal.Advice, To: StateAdvising},
 	{From: StateAdvising, On: TriggerRestart, Owing: Kept, To: StateApproved},
+	{From: StateAdvising, On: TriggerRestart, To: StateDeclined},
 	{From: StateRefusing, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateRefusing, On: TriggerRestart, To: StateDeclined},
 	{From: StateWithdrawing, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
@@ -197,6 +208,7 @@ var transitions = []Transition{
 	{From: StateApproved, On: TriggerRestart, Owing: Kept, To: StateApproved},
 	{From: StateApproved, On: TriggerRestart, To: StateApproved},
 	{From: StateApproved, On: TriggerRestart, Owing: journal.Completion, To: StateAdvising},
+	{From: StateApproved, On: TriggerRestart, Owing: journal.Advice, To: StateAdvising},
 	{From: StateDeclined, On: TriggerRestart, To: StateDeclined},
 	{From: StateDeclined, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateCancelled, On: TriggerRestart, To: StateCancelled},
@@ -205,6 +217,7 @@ var transitions = []Transition{
 	{From: StateUnknown, On: TriggerRestart, Owing: journal.Capture, To: StateFollowing},
 	{From: StateFailed, On: TriggerRestart, To: StateFailed},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
+	{From: StateFailed, On: TriggerRestart, Owing: journal.Advice, To: StateAdvising},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Void, To: StateFollowing},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Capture, To: StateFollowing},
 }

@@ -46,8 +46,13 @@ func (p *run) prepare(ctx context.Context) Trigger {
 // abandon ends a payment whose request never left. The card is told, as far as
 // it still listens, that the bank could not be reached.
 func (p *run) abandon(ctx context.Context, err error) Trigger {
-	if cerr := p.generate(ctx, emv.HostResponse{Unable: true}); cerr != nil {
+	cerr := p.generate(ctx, p.unreached())
+	switch {
+	case cerr != nil:
 		p.u.tell(PhaseComplete, "the card was not completed: %v", cerr)
+	case p.outcome.Decision == emv.Approved:
+		p.u.tell(PhaseComplete, "the bank can't be asked, and the card approves without it: %v", err)
+		return TriggerCardApproved
 	}
 	return p.fail(err)
 }

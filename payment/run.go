@@ -47,6 +47,10 @@ type run struct {
 	// is why it failed.
 	res Result
 	end *Result
+	// online is why the bank has to be asked, "" where an offline approval is
+	// within the limits; offline says that the card approved so.
+	online  string
+	offline bool
 	// say is the server's no, for the cardholder; "" when it said none.
 	say acquirer.Phrase
 	// balance is what a balance inquiry found.
@@ -62,6 +66,7 @@ var actions = map[State]func(*run, context.Context) Trigger{
 	StateConfirming:  (*run).confirm,
 	StateReading:     (*run).read,
 	StatePreparing:   (*run).prepare,
+	StateStoring:     (*run).store,
 	StateRequesting:  (*run).request,
 	StateInquiring:   (*run).question,
 	StateCompleting:  (*run).complete,
@@ -133,6 +138,9 @@ func (p *run) close() {
 		p.answer.Wipe()
 	}
 	p.out.wipe()
+	if p.debt.Account != nil {
+		clear(p.debt.Account.PAN)
+	}
 	if p.forget != nil {
 		p.forget()
 	}
@@ -185,6 +193,9 @@ func (p *run) ask(ctx context.Context) Trigger {
 		return p.fail(err)
 	}
 	if err := p.fetch(ctx); err != nil {
+		return p.fail(err)
+	}
+	if err := p.u.proved(ctx); err != nil {
 		return p.fail(err)
 	}
 	return TriggerTrade
@@ -277,6 +288,10 @@ func (p *run) confirm(ctx context.Context) Trigger {
 
 // read connects the card and runs the kernel up to the first GENERATE AC.
 func (p *run) read(ctx context.Context) Trigger {
+	var err error
+	if p.online, err = p.mayOffline(ctx); err != nil {
+		return p.giveUp(ctx, err)
+	}
 	tapped, err := p.tap(ctx)
 	if err == nil && !tapped {
 		if err = p.insert(ctx); err == nil {
@@ -295,8 +310,13 @@ func (p *run) read(ctx context.Context) Trigger {
 		p.outcome = p.emv.Outcome()
 		return TriggerCardDeclined
 	}
-	p.tellServer(ctx, "unit")
-	return p.fail(fmt.Errorf("%w: offline approval by the card", ErrUnsupported))
+	if p.online != "" {
+		p.tellServer(ctx, "unit")
+		p.outcome = p.emv.Outcome()
+		p.reason("the card approved without its bank, which is not taken: %s", p.online)
+		return TriggerCardDeclined
+	}
+	return TriggerCardApproved
 }
 
 // insert waits for a card.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
@@ -50,6 +51,9 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 		}
 		u.tell(PhaseRecover, "order %s owes a %s, reference %s", e.Order, e.State, e.RRN)
 		err := u.send(ctx, l, &e)
+		if e.Account != nil {
+			clear(e.Account.PAN)
+		}
 		if no := (*refused)(nil); errors.As(err, &no) {
 			rep.Settled = append(rep.Settled, no.result(e))
 			continue
@@ -75,7 +79,7 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 
 // settled is how a payment stands after its debt was acknowledged.
 func settled(e journal.Entry) (Result, error) {
-	if e.State == journal.Completion {
+	if e.State == journal.Completion || e.State == journal.Advice {
 		return stored(e.Result)
 	}
 	if _, _, ok := words(e.State); ok {
@@ -93,7 +97,10 @@ func settled(e journal.Entry) (Result, error) {
 // send pays one debt: a reversal or a completion, repeated under the same STAN
 // and RRN until it is acknowledged. A repeat is marked by its MTI.
 func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
-	m := u.advice(*e)
+	m, err := u.advice(*e)
+	if err != nil {
+		return err
+	}
 	defer m.Wipe()
 	phase, what := PhaseReverse, "reversal"
 	if e.State == journal.Completion {
@@ -150,7 +157,7 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 }
 
 // advice makes the message that pays a debt.
-func (u *Unit) advice(e journal.Entry) *acquirer.Message {
+func (u *Unit) advice(e journal.Entry) (*acquirer.Message, error) {
 	tid, mid := u.c.Device.Identity()
 	amount := e.Amount
 	m := &acquirer.Message{
@@ -176,6 +183,16 @@ func (u *Unit) advice(e journal.Entry) *acquirer.Message {
 		}
 	case journal.Capture:
 		m.MTI = "0220"
+	case journal.Advice:
+		m.MTI, m.ICC, m.Original, m.ConditionCode = "0220", e.ICC, nil, "00"
+		if e.Account != nil {
+			m.PSN, m.Expiry = e.Account.PSN, e.Account.Expiry
+			pan, err := secret.NewPAN(e.Account.PAN)
+			if err != nil {
+				return nil, fmt.Errorf("payment: account of an offline approval: %w", journal.ErrCorrupt)
+			}
+			m.PAN = pan
+		}
 	case journal.Void:
 		m.MTI, m.Reason = "0400", acquirer.Reason(e.Reason)
 	default:
@@ -184,7 +201,7 @@ func (u *Unit) advice(e journal.Entry) *acquirer.Message {
 	if e.Attempts > 0 {
 		m.MTI = m.MTI[:3] + "1"
 	}
-	return m
+	return m, nil
 }
 
 // sealed is a request ready to go, with the key that its answer is checked by.

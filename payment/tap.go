@@ -60,6 +60,8 @@ func (p *run) transaction(n uint64, at time.Time) emv.Transaction {
 		Other:   p.trade.Cashback,
 		Counter: uint32(n % 1e8),
 		Time:    at,
+		// What may not be approved offline is not offered to the card.
+		ForceOnline: p.online != "" && !p.u.c.Terminal.Type.OnlineOnly(),
 	}
 }
 

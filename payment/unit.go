@@ -10,9 +10,9 @@
 // latest.
 //
 // This version makes sales, with cashback too, refunds and pre-authorisations,
-// balance inquiries and card verifications on the contact interface, authorised
-// online, and voids and completes what it made. Other kinds of trade, and offline
-// approvals, return ErrUnsupported.
+// balance inquiries and card verifications, authorised online; sales that the
+// card approves without its bank, under Config.Offline; and it voids, completes
+// and settles what it made. Other kinds of trade return ErrUnsupported.
 package payment
 
 import (
@@ -81,8 +81,8 @@ func New(c Config) (*Unit, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	if !c.Terminal.Type.OnlineOnly() {
-		return nil, fmt.Errorf("%w: terminal type %02X, which may approve offline; use one that is online only", ErrUnsupported, byte(c.Terminal.Type))
+	if err := c.Offline.check(c.Terminal.Type.OnlineOnly()); err != nil {
+		return nil, err
 	}
 	tid, mid := c.Device.Identity()
 	c.Terminal.ID, c.Terminal.MerchantID = tid, fmt.Sprintf("%-15s", mid)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/tlv"
+	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
 )
@@ -112,23 +113,40 @@ func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
 	if o.Type == string(trade.Preauth) {
 		return reply{code: codeInvalid, said: "refused: a pre-authorisation is completed by an order of its own"}, nil
 	}
-	_, to := way(o, &a)
-	e, err := entry(ledger.KindComplete, &a, w, pendingAccount(o.Merchant), to, "completed by the card")
-	if err != nil {
+	if err := s.stands(tx, w, &a); err != nil {
 		return reply{}, err
 	}
+	return reply{code: codeApproved, authCode: a.AuthCode, said: "completed: the payment stands"}, tx.PutAuthorisation(a)
+}
+
+// offline reports whether a message is about what the card approved without its
+// bank: an advice that no request came before.
+func offline(m *acquirer.Message) bool { return m.MTI[:3] == "022" && m.Original == nil }
+
+// stands books what a card has approved as the merchant's, and pays the order. The
+// caller writes the authorisation.
+func (s *Server) stands(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
+	o, err := pendingOrder(tx, a)
+	if err != nil {
+		return err
+	}
+	_, to := way(o, a)
+	e, err := entry(ledger.KindComplete, a, w, pendingAccount(o.Merchant), to, "completed by the card")
+	if err != nil {
+		return err
+	}
 	if _, err := tx.Post(e); err != nil {
-		return reply{}, err
+		return err
 	}
 	o.State = ledger.OrderPaid
 	if err := tx.PutOrder(o); err != nil {
-		return reply{}, err
+		return err
 	}
 	if err := count(tx, a.Key.Terminal, o, completed(o)); err != nil {
-		return reply{}, err
+		return err
 	}
 	a.State, a.Changed, a.Completion = ledger.AuthCompleted, w.now, lastWord(w.m.ICC)
-	return reply{code: codeApproved, authCode: a.AuthCode, said: "completed: the payment stands"}, tx.PutAuthorisation(a)
+	return nil
 }
 
 // pendingOrder returns the order that an authorisation holds.

@@ -207,7 +207,11 @@ func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error)
 	case "012":
 		r, err = s.hold(tx, w)
 	case "022":
-		r, err = s.completion(tx, w)
+		if offline(w.m) {
+			r, err = s.request(ctx, tx, w, &t)
+		} else {
+			r, err = s.completion(tx, w)
+		}
 	case "040", "042":
 		r, err = s.reversal(tx, w)
 	case "032":

@@ -59,6 +59,12 @@ func (s *Server) request(ctx context.Context, tx ledger.Tx, w *work, t *ledger.T
 		if err := bookRequest(tx, w, &a, order); err != nil {
 			return reply{}, err
 		}
+		if offline(m) {
+			if err := s.stands(tx, w, &a); err != nil {
+				return reply{}, err
+			}
+			r.said = "booked: the card had approved offline"
+		}
 	}
 	a.ResponseCode, a.AuthCode, a.ICC = r.code, r.authCode, r.icc
 	return r, tx.PutAuthorisation(a)
@@ -121,7 +127,7 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 // asked reports whether a request is the one that an order's type makes.
 func asked(m *acquirer.Message, t trade.Type) bool {
 	k, ok := kindOf(t)
-	return ok && k.card && m.MTI[:3] == k.mti[:3] && m.ProcessingCode == k.processing
+	return ok && k.card && (m.MTI[:3] == k.mti[:3] || offline(m) && t == trade.Sale) && m.ProcessingCode == k.processing
 }
 
 // cash is the cash in a request, in minor units of its amount's currency; -1
@@ -194,7 +200,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Credit: o.Type == string(trade.Refund),
-		Inquiry: trade.Type(o.Type).Inquiry(), PIN: w.pin, ICC: m.ICC,
+		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), PIN: w.pin, ICC: m.ICC,
 	})
 	if err != nil {
 		return reply{}, err

@@ -4,7 +4,8 @@
 // interrupts a payment, reading the journal says what is left to do.
 //
 // The package keeps no PAN, track or PIN data: a reversal is matched by
-// terminal, STAN, RRN and the original's data elements (ISO 8583 DE 90).
+// terminal, STAN, RRN and the original's data elements (ISO 8583 DE 90). The one
+// exception is the account of an offline approval, until the server has it.
 package journal
 
 import (
@@ -37,6 +38,9 @@ const (
 	// Void: a completed payment is to be undone; the server has to be told
 	// until it says yes or no.
 	Void State = "void"
+	// Advice: the card approved without its bank; the server has to be told,
+	// and given the account.
+	Advice State = "advice"
 	// Capture: an amount is to be taken of what a pre-authorisation holds; the
 	// server has to be told until it says yes or no.
 	Capture State = "capture"
@@ -63,11 +67,30 @@ type Entry struct {
 	Reason string `json:"reason,omitempty"`
 	// ICC is the field 55 of a completion: cryptogram and results.
 	ICC []byte `json:"icc,omitempty"`
+	// Account is whose an offline approval is, for as long as the server has
+	// not taken it; nil for every other debt.
+	Account *Account `json:"account,omitempty"`
 	// Attempts counts what was sent for this debt without an answer.
 	Attempts int `json:"attempts"`
 	// Result is the payment's result, as the unit wants it back.
 	Result json.RawMessage `json:"result,omitempty"`
 }
+
+// Account is a card account. It is kept for an Advice alone, under the seal of the
+// trusted storage: the server can't book one without it.
+type Account struct {
+	// PAN are the digits, which their reader wipes.
+	PAN []byte `json:"pan"`
+	// PSN and Expiry (YYMM) are the card's.
+	PSN    string `json:"psn"`
+	Expiry string `json:"expiry"`
+}
+
+// String hides the account.
+func (Account) String() string { return "[account]" }
+
+// GoString hides it too.
+func (Account) GoString() string { return "[account]" }
 
 // Journal is a view of the records under "journal/" and "result/" of a
 // storage. Safe for concurrent use as far as the storage is.

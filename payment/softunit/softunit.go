@@ -60,6 +60,8 @@ type Config struct {
 	// stdout for both.
 	UI    trusted.UI
 	Panel softpad.Panel
+	// Offline is as in payment.Config.
+	Offline payment.OfflineLimits
 	// Limits, Observe, Rand and Now are as in payment.Config.
 	Limits  payment.Limits
 	Observe func(payment.Event)
@@ -157,7 +159,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 	}
 	pc := payment.Config{
 		Device: t, Reader: c.Reader, TapReader: c.TapReader, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
-		Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
+		Offline: c.Offline, Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
 	}
 	u.Unit, err = payment.New(pc)
 	return err

@@ -115,6 +115,9 @@ type Request struct {
 	// Credit: the amount is given to the cardholder, as a refund is. Limit and
 	// balance do not count.
 	Credit bool
+	// Offline: the card has approved by itself, and tells by its TC. Limits and
+	// balance come too late.
+	Offline bool
 	// Inquiry: a question is asked and nothing is charged; Amount is zero.
 	Inquiry bool
 	// PIN is the deciphered PIN in ASCII digits, empty when none was entered.
@@ -192,7 +195,7 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	} else {
 		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
 	}
-	if d.Code == "" && (r.Credit || r.Inquiry) {
+	if d.Code == "" && (r.Credit || r.Inquiry || r.Offline) {
 		d.Code, d.Reason = CodeApproved, "approved"
 	}
 	if d.Code == "" {
@@ -261,7 +264,9 @@ func (i *Issuer) state(tx ledger.Tx, k *card) (ledger.Card, error) {
 // against the payment, and keeps the PIN tries in state.
 func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code, reason string) {
 	switch {
-	case f.cid&0xC0 != 0x80:
+	case r.Offline && f.cid&0xC0 != 0x40:
+		return CodeNotHonoured, "the card did not approve (its cryptogram is no TC)"
+	case !r.Offline && f.cid&0xC0 != 0x80:
 		return CodeNotHonoured, "the card did not ask for an authorisation (its cryptogram is no ARQC)"
 	case r.Expiry != "" && r.Expiry != k.expiry:
 		return CodeExpired, "the expiry is not the one issued"
@@ -293,7 +298,7 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 	case r.Inquiry && r.Amount.Minor == 0:
 	case r.Amount.Minor <= 0:
 		return CodeFormat, "the amount is not positive"
-	case limit > 0 && !r.Credit && r.Amount.Minor > limit:
+	case limit > 0 && !r.Credit && !r.Offline && r.Amount.Minor > limit:
 		return CodeOverLimit, "over the limit of one payment, " + money.New(limit, r.Amount.Currency).String()
 	}
 	return "", ""
