@@ -1,6 +1,7 @@
 package emv
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -141,15 +142,14 @@ func (s *Session) generate(ctx context.Context, step Step, request byte, data, c
 	return true, nil
 }
 
-// take makes the answer's objects the session's.
+// take makes the answer's objects the session's: those that have their place in
+// it (Book 3, 6.5.5.4), of which none is left from an earlier answer.
 func (s *Session) take(kind tags.Cryptogram, objects map[tlv.Tag][]byte) {
 	s.cryptogram, s.cid = kind, tags.CIDValue(objects[tags.CID][0])
-	// What this answer lacks is not taken over from an earlier one.
-	delete(s.fromCard, tags.IssuerApplicationData)
-	delete(s.fromCard, tags.ApplicationCryptogram)
-	for t, v := range objects {
-		if len(v) > 0 {
-			s.fromCard[t] = append([]byte(nil), v...)
+	for _, t := range []tlv.Tag{tags.CID, tags.ATC, tags.ApplicationCryptogram, tags.IssuerApplicationData, tags.SignedDynamicData} {
+		delete(s.fromCard, t)
+		if v := objects[t]; len(v) > 0 {
+			s.fromCard[t] = bytes.Clone(v)
 		}
 	}
 }

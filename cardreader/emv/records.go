@@ -16,13 +16,15 @@ import (
 // bound; cards have a dozen.
 const maxRecords = 255
 
-// readRecords reads what the AFL names (Book 3, 10.2).
+// readRecords reads what the AFL names (Book 3, 10.2), and looks at an entry once
+// the records of those before it are read.
 func (s *Session) readRecords(ctx context.Context) error {
-	files, err := locate(s.afl)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
+	total := 0
+	for i := 0; i+4 <= len(s.afl); i += 4 {
+		f, err := entry(s.afl, i, &total)
+		if err != nil {
+			return err
+		}
 		for n := range f.count {
 			if err := s.readRecord(ctx, f.sfi, f.first+byte(n), n < f.signed); err != nil {
 				return err
@@ -39,28 +41,41 @@ type file struct {
 	count, signed int
 }
 
-// locate reads the application file locator, and checks all of it before any
-// record is read (Book 3, 10.2).
+// locate reads the whole application file locator.
 func locate(afl []byte) ([]file, error) {
 	var out []file
 	total := 0
 	for i := 0; i+4 <= len(afl); i += 4 {
-		e := afl[i : i+4]
-		f := file{sfi: e[0] >> 3, first: e[1], count: int(e[2]) - int(e[1]) + 1, signed: int(e[3])}
-		total += f.count
-		switch {
-		case f.sfi < 1 || f.sfi > 30: // the lower three bits are reserved, and not looked at
-			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: no short file identifier", i/4+1))
-		case f.first == 0 || f.count < 1:
-			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: records %d to %d", i/4+1, e[1], e[2]))
-		case f.signed > f.count:
-			return nil, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: %d records signed of %d", i/4+1, f.signed, f.count))
-		case total > maxRecords:
-			return nil, breach(StepRead, tags.AFL, "more records than any card has")
+		f, err := entry(afl, i, &total)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// entry reads the entry of the AFL at i, and adds its records to the total.
+func entry(afl []byte, i int, total *int) (file, error) {
+	e := afl[i : i+4]
+	f := file{sfi: e[0] >> 3, first: e[1], count: int(e[2]) - int(e[1]) + 1, signed: int(e[3])}
+	*total += f.count
+	bad := func(format string, args ...any) (file, error) {
+		return file{}, breach(StepRead, tags.AFL, fmt.Sprintf("entry %d: ", i/4+1)+fmt.Sprintf(format, args...))
+	}
+	switch {
+	case f.sfi < 1 || f.sfi > 30:
+		return bad("no short file identifier")
+	case e[0]&0x07 != 0:
+		return bad("the three bits beside the short file identifier are not 0")
+	case f.first == 0 || f.count < 1:
+		return bad("records %d to %d", e[1], e[2])
+	case f.signed > f.count:
+		return bad("%d records signed of %d", f.signed, f.count)
+	case *total > maxRecords:
+		return bad("more records than any card has")
+	}
+	return f, nil
 }
 
 func (s *Session) readRecord(ctx context.Context, sfi, record byte, signed bool) error {

@@ -45,10 +45,10 @@ func TestCardErrors(t *testing.T) {
 		"AFL of 5 bytes":                 {afl("1001010010"), emv.StepInitiate, tags.AFL, "multiple of 4"},
 		"AFL with file 0":                {afl("00010100"), emv.StepRead, tags.AFL, "entry 1"},
 		"AFL with file 31":               {afl("F8010100"), emv.StepRead, tags.AFL, "entry 1"},
+		"AFL with low bits set":          {afl("11010100"), emv.StepRead, tags.AFL, "three bits"},
 		"AFL with record 0":              {afl("10000100"), emv.StepRead, tags.AFL, "records 0 to 1"},
 		"AFL with last before first":     {afl("10020100"), emv.StepRead, tags.AFL, "records 2 to 1"},
 		"AFL with more signed than read": {afl("10010102"), emv.StepRead, tags.AFL, "2 records signed of 1"},
-		"AFL with too many records":      {afl("1001FF00 1801FF00"), emv.StepRead, tags.AFL, "more records"},
 		"AFL bad in its second entry":    {afl("10010100 00010100"), emv.StepRead, tags.AFL, "entry 2"},
 		"record missing":                 {records(map[string]string{}), emv.StepRead, 0, "READ RECORD 1 of file 2 answered 6A83"},
 		"record of another template":     {records(map[string]string{"2/1": "7700"}), emv.StepRead, tags.RecordTemplate, "not one record template"},
@@ -97,10 +97,24 @@ func TestCardErrors(t *testing.T) {
 	}
 }
 
+// An entry of the AFL is looked at once those before it are read (Book 3, 10.2).
+func TestAFL(t *testing.T) {
+	for afl, reads := range map[string]int{"11010100": 0, "10010100 00010100": 1, "10010100 10010101 12010100": 2} {
+		b := newBench(t)
+		b.card.afl = bin(afl)
+		b.card.records = map[string]string{"2/1": "7000"}
+		if _, err := b.start(); !errors.Is(err, emv.ErrCard) || len(b.card.sent(apdu.INSReadRecord)) != reads {
+			t.Errorf("AFL %s: %v after %d records", afl, err, len(b.card.sent(apdu.INSReadRecord)))
+		}
+	}
+	if _, err := emv.ParseAFL(bin("1001FF00 18010100")); err == nil || !strings.Contains(err.Error(), "entry 2: more records") {
+		t.Errorf("256 records: %v", err)
+	}
+}
+
 // TestTolerated goes through what a card may do.
 func TestTolerated(t *testing.T) {
 	for name, alter := range map[string]func(*bench){
-		"AFL with reserved bits set": func(b *bench) { b.card.afl = bin("17010100") },
 		"objects in a record whose place is another answer": func(b *bench) {
 			for t, v := range map[tlv.Tag]string{tags.AIP: "FFFF", tags.AFL: "FFFFFFFF", tags.ApplicationLabel: "58", tags.PDOL: "9F", tags.DFName: "A000000003",
 				tags.ApplicationCryptogram: "0102030405060708", tags.CID: "40", tags.ATC: "0001", tags.SignedDynamicData: "00", tags.ICCDynamicNumber: "00"} {

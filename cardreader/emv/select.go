@@ -155,11 +155,20 @@ func (s *Session) directory(r apdu.Response, fci []byte) ([]Candidate, bool) {
 // overrides an earlier one.
 func (s *Session) described(templates ...[]byte) Candidate {
 	var c Candidate
+	s.describe(&c, templates...)
+	return c
+}
+
+// describe overrides what the templates have of a candidate.
+func (s *Session) describe(c *Candidate, templates ...[]byte) {
 	var label, preferred []byte
 	for _, b := range templates {
 		for o, err := range tlv.All(b) {
 			if err != nil {
 				break
+			}
+			if len(o.Value) == 0 {
+				continue
 			}
 			switch o.Tag {
 			case tags.ApplicationLabel:
@@ -179,12 +188,16 @@ func (s *Session) described(templates ...[]byte) Candidate {
 			}
 		}
 	}
-	// The label is of the common character set, which all parts begin with.
-	c.Label = decodeText(1, label)
-	if shows(s.k.c.Terminal.Additional, c.CodeTable) {
-		c.PreferredName = decodeText(c.CodeTable, preferred)
+	if label != nil {
+		// It is of the common character set, which all parts begin with.
+		c.Label = decodeText(1, label)
 	}
-	return c
+	if preferred != nil {
+		c.PreferredName = ""
+		if shows(s.k.c.Terminal.Additional, c.CodeTable) {
+			c.PreferredName = decodeText(c.CodeTable, preferred)
+		}
+	}
 }
 
 // languages reads tag 5F2D: up to four codes of two letters.
@@ -323,10 +336,7 @@ func (s *Session) start(ctx context.Context, c candidate) error {
 		}
 	}
 	s.app, s.cand = c.app, c.Candidate
-	if final := s.described(a5); final.Label != "" {
-		final.AID = c.AID
-		s.cand = final
-	}
+	s.describe(&s.cand, a5)
 	s.applicationData()
 	return s.initiate(ctx)
 }

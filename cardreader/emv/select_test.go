@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -303,6 +304,28 @@ func TestCandidate(t *testing.T) {
 	b.must()
 	if got := ch.list[0]; got.Name() != "LABEL" || got.PreferredName != "" {
 		t.Errorf("shows %q", got.Name())
+	}
+}
+
+// TestFinalDescription: what the selected application says of itself counts, and
+// what only the directory says stays.
+func TestFinalDescription(t *testing.T) {
+	for more, want := range map[string][3]string{
+		"":                      {"LABEL", "Ä", "en"},
+		"5004" + "4E414D45":     {"NAME", "Ä", "en"},
+		"9F1201" + "D6":         {"LABEL", "Ö", "en"},
+		"5F2D04" + "64656672":   {"LABEL", "Ä", "de fr"},
+		"5000" + "9F1200":       {"LABEL", "Ä", "en"},
+		"9F110109" + "9F1201D6": {"LABEL", "", "en"},
+	} {
+		b := newBench(t)
+		b.card.pse = []string{record(entry(testAID, "LABEL", "9F1201C4"))}
+		b.card.select_[testAID] = strings.ReplaceAll(fci(testAID, more), "500454455354", "9F4C03010101")
+		s := b.must()
+		got := [3]string{s.Outcome().Label, s.Outcome().PreferredName, strings.Join(s.Languages(), " ")}
+		if got != want {
+			t.Errorf("%q: %q, want %q", more, got, want)
+		}
 	}
 }
 
