@@ -3,9 +3,14 @@ package dukpt
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/bits"
 	"strings"
 	"testing"
@@ -254,18 +259,58 @@ func TestRefusedInput(t *testing.T) {
 	}
 }
 
-// TestNothingPrints looks for the keys in everything that fmt makes of them.
+// TestNothingPrints looks for the keys in everything that fmt, JSON and slog make
+// of whatever holds them, also of somebody else's struct.
 func TestNothingPrints(t *testing.T) {
 	d, h := device(t, AES128, &memory{})
 	x, err := d.Next(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := hex.EncodeToString(x.key.Reveal())
-	held := fmt.Sprint(d.s.registers[5].Reveal())
-	for _, s := range []string{fmt.Sprintf("%v %+v %#v", x, x, x), fmt.Sprintf("%v %+v %#v", h, h, h), fmt.Sprintf("%v %+v %#v", &d.s, d.s, d.s)} {
-		if strings.Contains(strings.ToLower(s), key) || strings.Contains(s, held[1:len(held)-1]) {
-			t.Error("a key was printed")
+	y, err := h.Transaction(x.KSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forms []string
+	for _, k := range []secret.Bytes{x.key, h.bdk, d.s.registers[5], d.s.update} {
+		decimal := strings.Trim(fmt.Sprint(k.Reveal()), "[]")
+		// An AES cipher begins with the key as words.
+		for _, order := range []binary.ByteOrder{binary.BigEndian, binary.LittleEndian} {
+			forms = append(forms, fmt.Sprint(order.Uint32(k.Reveal())), fmt.Sprintf("%x", order.Uint32(k.Reveal())))
+		}
+		forms = append(forms, hex.EncodeToString(k.Reveal()), decimal, strings.ReplaceAll(decimal, " ", ","), string(k.Reveal()), fmt.Sprintf("% x", k.Reveal()), base64.StdEncoding.EncodeToString(k.Reveal()))
+	}
+	leaks := func(how, s string) {
+		for _, f := range forms {
+			if strings.Contains(s, f) || strings.Contains(strings.ToLower(s), f) {
+				t.Errorf("%s prints a key: %s", how, s)
+			}
+		}
+	}
+	type holder struct {
+		X *Transaction
+		y *HostTransaction
+		H Host
+		s []*state
+	}
+	for name, v := range map[string]any{
+		"Transaction": x, "a Transaction's value": x.keys, "HostTransaction": y, "Host": h, "state": &d.s, "a state's value": d.s,
+		"somebody's struct": holder{x, y, *h, []*state{&d.s}}, "a map": map[string]*Host{"h": h},
+	} {
+		for _, verb := range "vTtbcdoOqxXUeEfFgGsp" {
+			for _, flags := range []string{"", "+", "#", " ", "20", ".3"} {
+				leaks(name+" under %"+flags+string(verb), fmt.Sprintf("%"+flags+string(verb), v))
+			}
+		}
+		if b, err := json.Marshal(v); err == nil {
+			leaks(name+" as JSON", string(b))
+		}
+		for kind, handler := range map[string]func(io.Writer) slog.Handler{
+			"text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }, "JSON": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
+		} {
+			var b bytes.Buffer
+			slog.New(handler(&b)).Info("message", "value", v)
+			leaks(name+" in a log of "+kind, b.String())
 		}
 	}
 }

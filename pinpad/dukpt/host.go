@@ -12,9 +12,12 @@ import (
 // Host is the receiving end: it derives any device's keys from the base
 // derivation key. Safe for concurrent use.
 type Host struct {
-	alg   Algorithm
-	bdk   secret.Bytes
-	block cipher.Block // AES under the base derivation key; nil for TDES
+	alg Algorithm
+	bdk secret.Bytes
+	// block is AES under the base derivation key, nil for TDES. It stands behind
+	// a function because fmt prints what a field points to, and a cipher is made
+	// of its key.
+	block func() cipher.Block
 }
 
 // NewHost takes a base derivation key, of which it keeps a copy. Errors wrap
@@ -31,7 +34,7 @@ func NewHost(alg Algorithm, bdk secret.Bytes) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	h.block = b
+	h.block = func() cipher.Block { return b }
 	return h, nil
 }
 
@@ -43,7 +46,7 @@ func (h *Host) initial(out *keyBuffer, id *ident) error {
 	if h.alg == TDES {
 		return initialTDES(h.bdk.Reveal(), out, id)
 	}
-	deriveAES(h.block, out, derivationInitial, h.alg.KeyType(), id, 0)
+	deriveAES(h.block(), out, derivationInitial, h.alg.KeyType(), id, 0)
 	return nil
 }
 

@@ -165,7 +165,7 @@ func (k *Key) TranslatePIN(from pinblock.Format, block []byte, pan secret.PAN, t
 	if err != nil {
 		return nil, err
 	}
-	return pinblock.Translate(pinblock.Side{Format: from, Cipher: in}, pinblock.Side{Format: f, Cipher: out}, block, pan, random)
+	return pinblock.Translate(from, in, f, out, block, pan, random)
 }
 
 // MAC returns the whole MAC of data by the algorithm of the key's usage: M0 and M1

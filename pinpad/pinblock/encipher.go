@@ -110,12 +110,6 @@ func panField4(f, pan []byte) {
 	}
 }
 
-// Side is one side of a translation: a format under a PIN key.
-type Side struct {
-	Format Format
-	Cipher cipher.Block
-}
-
 // Translatable reports whether a block may be translated between two formats
 // (ISO 9564-1, 9.3.5; PCI PIN Security, requirement 3-3): a block that is bound
 // to a PAN stays bound to one, 0, 3 and 4 never becoming 1, and format 2 is made
@@ -130,17 +124,18 @@ func Translatable(from, to Format) bool {
 	return false
 }
 
-// Translate deciphers a block and enciphers its PIN anew, for the same PAN: a
-// translation that changed it could be used to search for PINs. Errors:
-// ErrTranslation, and those of Encipher and Decipher.
-func Translate(from, to Side, block []byte, pan secret.PAN, random io.Reader) ([]byte, error) {
-	if !Translatable(from.Format, to.Format) {
-		return nil, fmt.Errorf("%w: from format %d to %d", ErrTranslation, from.Format, to.Format)
+// Translate deciphers a block of a format under one key and enciphers its PIN anew
+// in a format under another, for the same PAN: a translation that changed it could
+// be used to search for PINs. Errors: ErrTranslation, and those of Encipher and
+// Decipher.
+func Translate(from Format, in cipher.Block, to Format, out cipher.Block, block []byte, pan secret.PAN, random io.Reader) ([]byte, error) {
+	if !Translatable(from, to) {
+		return nil, fmt.Errorf("%w: from format %d to %d", ErrTranslation, from, to)
 	}
-	pin, err := Decipher(from.Cipher, from.Format, block, pan)
+	pin, err := Decipher(in, from, block, pan)
 	if err != nil {
 		return nil, err
 	}
 	defer pin.Wipe()
-	return Encipher(to.Cipher, to.Format, pin, pan, random)
+	return Encipher(out, to, pin, pan, random)
 }
