@@ -25,6 +25,7 @@ func (p *run) result(end Outcome) Result {
 		r.CVM, r.ODA = o.CVM.String(), o.ODA.String()
 		r.TVR, r.TSI = o.TVR.String(), o.TSI.String()
 		r.CryptogramType = o.CryptogramType.String()
+		r.Risks = o.Risks
 		// What the unit says last is what the payment ended by.
 		r.Reasons = append(append([]string{}, o.Reasons...), r.Reasons...)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
@@ -218,9 +217,9 @@ func (e *Entry) runKernel(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	un := make([]byte, 4)
-	if _, err := io.ReadFull(e.r.c.Rand, un); err != nil {
-		return Outcome{}, fmt.Errorf("unpredictable number: %w", err)
+	un, err := e.r.drawn.next(e.r.c.Rand)
+	if err != nil {
+		return Outcome{}, err
 	}
 	terminal[tags.UnpredictableNumber] = un
 	terminal[tags.TerminalAID] = e.selected.AID

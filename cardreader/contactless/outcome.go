@@ -155,6 +155,8 @@ type Outcome struct {
 	// Overrules lets a Declined after the issuer's answer overrule its
 	// approval.
 	Overrules bool
+	// Risks say in words what the protocol left to the issuer, or to nobody.
+	Risks []string
 	// Reasons say in words what went against the transaction, without card
 	// data.
 	Reasons []string

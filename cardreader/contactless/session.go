@@ -17,8 +17,9 @@ import (
 // Reader makes contactless transactions. It does not change, and may make
 // several at once on different card readers.
 type Reader struct {
-	c   Config
-	pin emv.PINVerifier
+	c     Config
+	pin   emv.PINVerifier
+	drawn *numbers
 }
 
 // New makes a reader. pin takes an online PIN after the card was read; without
@@ -27,7 +28,7 @@ func New(c Config, pin emv.PINVerifier) (*Reader, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	return &Reader{c: c, pin: pin}, nil
+	return &Reader{c: c, pin: pin, drawn: &numbers{}}, nil
 }
 
 // Begin begins a transaction for Entry.Activate.
@@ -236,7 +237,7 @@ func (s *Session) method() emv.CVMethod {
 func (s *Session) Outcome() emv.Outcome {
 	o := emv.Outcome{
 		Decision: s.decision, CVM: s.method(), AID: bytes.Clone(s.aid()), ARC: s.arc,
-		ScriptResults: bytes.Clone(s.scripts), Reasons: slices.Clone(s.reasons),
+		ScriptResults: bytes.Clone(s.scripts), Reasons: slices.Clone(s.reasons), Risks: slices.Clone(s.final.Risks),
 	}
 	d := s.entry.data
 	if d == nil {

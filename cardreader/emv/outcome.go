@@ -181,6 +181,9 @@ type Outcome struct {
 	ScriptResults []byte
 	// Reasons say in words what went against the transaction.
 	Reasons []string
+	// Risks say in words what a contactless kernel could not check and left to
+	// the issuer, or to nobody.
+	Risks []string
 }
 
 // Name is the application's name for a receipt.

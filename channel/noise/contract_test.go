@@ -132,12 +132,10 @@ func pairs() map[string]channeltest.Pair {
 	hardware := func(w *world) {
 		w.client.Suite, w.client.Static, w.client.ServerKey = SuiteP256, testKey(ecdh.P256(), 3), testKey(ecdh.P256(), 2).public()
 	}
-	return map[string]channeltest.Pair{
-		"pay":      with(func(*world) {}),
-		"enrol":    with(enrol),
-		"pay P256": with(hardware),
-		"resume": func(t *testing.T) (channel.Handshaker, channel.Handshaker) {
+	resume := func(change func(*world)) channeltest.Pair {
+		return func(t *testing.T) (channel.Handshaker, channel.Handshaker) {
 			w := newWorld(t)
+			change(w)
 			w.client.Resume = true
 			c, s := w.pair(t)
 			conn, _, cerr, serr := meet(t, c, s, channeltest.Faults{})
@@ -148,7 +146,15 @@ func pairs() map[string]channeltest.Pair {
 				t.Fatal("no ticket was left")
 			}
 			return c, s
-		},
+		}
+	}
+	return map[string]channeltest.Pair{
+		"pay":         with(func(*world) {}),
+		"enrol":       with(enrol),
+		"resume":      resume(func(*world) {}),
+		"pay P256":    with(hardware),
+		"enrol P256":  with(func(w *world) { hardware(w); enrol(w) }),
+		"resume P256": resume(hardware),
 	}
 }
 

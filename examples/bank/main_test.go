@@ -264,7 +264,7 @@ func TestMinimal(t *testing.T) {
 	// them, so the cardholder skips to cancel, and agrees first.
 	cmd.Stdin = strings.NewReader("y\n!\n")
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "SALE EUR 9.99") {
+	if err != nil || !strings.Contains(string(out), "SALE EUR\u00a09.99") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ func TestPCSC(t *testing.T) {
 		}
 	})
 	t.Run("put in while it waits", func(t *testing.T) { putInWhileWaiting(t, service) })
+	t.Run("recorded whole", func(t *testing.T) { recordedWhole(t, service) })
 	t.Run("taken out after each command", func(t *testing.T) { takenOut(t, service) })
 	t.Run("service killed in the middle", func(t *testing.T) { serviceKilled(t, service) })
 	t.Run("a thousand in a row", func(t *testing.T) { thousand(t, service) })
@@ -98,6 +100,43 @@ func putInWhileWaiting(t *testing.T, service *pcsctest.Service) {
 	var errs bytes.Buffer
 	if code := run(t.Context(), []string{"-pin", "1234", "-reader", "pcsc"}, nil, out, &errs); code != exitDone {
 		t.Errorf("exit %d\n%s%s", code, out.all.String(), errs.String())
+	}
+}
+
+// recordedWhole records a payment over pcscd under a passphrase, and one that is
+// cancelled while it waits for the card, and makes both again without.
+func recordedWhole(t *testing.T, service *pcsctest.Service) {
+	empty(t, 0)
+	empty(t, 1)
+	pass := filepath.Join(t.TempDir(), "passphrase")
+	if err := os.WriteFile(pass, []byte("correct horse\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record := func(ctx context.Context, out io.Writer, args ...string) (file string, code int) {
+		t.Helper()
+		file = filepath.Join(t.TempDir(), "payment.age")
+		var errs bytes.Buffer
+		args = append(args, "-pin", "1234", "-reader", "pcsc", "-trace", file, "-cassette", "-passphrase-file", pass)
+		code = run(ctx, args, nil, out, &errs)
+		return file, code
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cancelled, code := record(ctx, &watched{text: "wait for a card", call: cancel})
+	if code != exitError {
+		t.Errorf("cancelled: exit %d", code)
+	}
+	if code, out, errs := pay(t, "-reader", "replay:"+cancelled, "-passphrase-file", pass); code != exitError || !strings.Contains(out, "the same result") {
+		t.Errorf("cancelled, made again: exit %d\n%s%s", code, out, errs)
+	}
+	service.Insert(t, 0, "t0")
+	var want bytes.Buffer
+	file, code := record(t.Context(), &want, "-json")
+	if code != exitDone {
+		t.Fatalf("exit %d\n%s", code, want.String())
+	}
+	if code, got, errs := pay(t, "-json", "-reader", "replay:"+file, "-passphrase-file", pass); code != exitDone || got != want.String() {
+		t.Errorf("exit %d\n%s\n%s%s", code, want.String(), got, errs)
 	}
 }
 

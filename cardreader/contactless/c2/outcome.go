@@ -21,7 +21,7 @@ func (t *transaction) keep() *contactless.Data {
 
 // valid makes the outcome of a cryptogram that was judged (S910.70 to S910.81).
 func (t *transaction) valid() contactless.Outcome {
-	out := contactless.Outcome{CVM: t.cvm, Receipt: t.receipt, Data: t.keep()}
+	out := contactless.Outcome{CVM: t.cvm, Receipt: t.receipt, Data: t.keep(), Risks: t.risks()}
 	if t.wantsSecondTap() {
 		see := contactless.UIRequest{Message: contactless.MessageSeePhone, Status: contactless.StatusNotReady, Hold: t.k.c.Hold, Languages: t.d.Languages()}
 		t.a.Show(see)
@@ -47,6 +47,24 @@ func (t *transaction) valid() contactless.Outcome {
 		return t.refused()
 	}
 	out.UI = &u
+	return out
+}
+
+// risks are what the protocol did not authenticate.
+func (t *transaction) risks() []string {
+	var out []string
+	switch {
+	case t.relay == nil:
+		out = append(out, "how far away the card is was not measured: a relay would not be noticed")
+	case t.d.TVR.Has(tvrRelayTimeLimits) || t.d.TVR.Has(tvrRelayThreshold):
+		out = append(out, "the card may be farther away than the reader's field: its answer took too long")
+	}
+	if !t.d.ODA.OK {
+		out = append(out, "nothing of the card was authenticated here: its number, dates and verification list are its word until the issuer answers")
+	}
+	if t.cvm == contactless.CVMConfirmationCode {
+		out = append(out, "that the device verified its holder is in the cryptogram, which the issuer alone reads")
+	}
 	return out
 }
 

@@ -39,7 +39,7 @@ func (t *transaction) decide() contactless.Outcome {
 	if !t.decline {
 		cvm = t.chooseCVM()
 	}
-	t.d.Method = cvm
+	t.note(cvm)
 	switch {
 	case t.decline:
 		return t.declined()
@@ -172,4 +172,36 @@ func (t *transaction) deviceCVM() contactless.CVM {
 		return contactless.CVMNone
 	}
 	return contactless.CVMConfirmationCode
+}
+
+// note writes what was chosen into the CVM Results, by which the issuer compares
+// it with what the card signed: the kernel's own are none (Book C-3, 5.7), and
+// acquirers take those of EMV 4.4 Book 4, A4.
+func (t *transaction) note(cvm contactless.CVM) {
+	t.d.Method = cvm
+	results := map[contactless.CVM]tags.CVMResultsValue{
+		contactless.CVMNoCVM:            {byte(tags.CVMNone), 0, tags.CVMResultSuccessful},
+		contactless.CVMSignature:        {byte(tags.CVMSignature), 0, tags.CVMResultUnknown},
+		contactless.CVMOnlinePIN:        {byte(tags.CVMOnlinePIN), 0, tags.CVMResultUnknown},
+		contactless.CVMConfirmationCode: {byte(tags.CVMPlaintextPIN), 0, tags.CVMResultSuccessful},
+	}
+	if v, ok := results[cvm]; ok {
+		t.d.CVM = &v
+	}
+}
+
+// risks are what the protocol does not authenticate.
+func (t *transaction) risks(cvm contactless.CVM) []string {
+	out := []string{"how far away the card is was not measured: a relay would not be noticed"}
+	if t.d.ODA.OK {
+		return out
+	}
+	out = append(out, "nothing of the card was authenticated here: its number, dates and qualifiers are its word until the issuer answers")
+	switch {
+	case cvm == contactless.CVMConfirmationCode:
+		out = append(out, "that the device verified its holder is its word: the issuer sees in the cryptogram whether it did")
+	case cvm == contactless.CVMSignature && t.hasCTQ:
+		out = append(out, "that a signature will do is the card's word")
+	}
+	return out
 }

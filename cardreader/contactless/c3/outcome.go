@@ -43,7 +43,7 @@ func (t *transaction) approved(cvm contactless.CVM) contactless.Outcome {
 		m = contactless.MessageApprovedSign
 	}
 	return contactless.Outcome{
-		Kind: contactless.Approved, CVM: cvm, Data: t.keep(), Receipt: cvm == contactless.CVMSignature,
+		Kind: contactless.Approved, CVM: cvm, Data: t.keep(), Risks: t.risks(cvm), Receipt: cvm == contactless.CVMSignature,
 		UI: t.request(m, contactless.StatusNotReady),
 	}
 }
@@ -56,7 +56,7 @@ func (t *transaction) goOnline(cvm contactless.CVM) contactless.Outcome {
 		m = contactless.MessageEnterPIN
 	}
 	out := contactless.Outcome{
-		Kind: contactless.OnlineRequest, CVM: cvm, Data: t.keep(), Receipt: cvm == contactless.CVMSignature,
+		Kind: contactless.OnlineRequest, CVM: cvm, Data: t.keep(), Risks: t.risks(cvm), Receipt: cvm == contactless.CVMSignature,
 		UI: t.request(m, contactless.StatusNotReady),
 	}
 	if t.ttq.Has(tags.TTQIssuerUpdate) && t.ctq.Has(tags.CTQIssuerUpdateProcessing) {

@@ -274,6 +274,8 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 		return CodeExpired, "the card has expired"
 	case k.blocked || state.Blocked:
 		return CodeRestricted, "the card is blocked"
+	case f.contradicted():
+		return CodeNotHonoured, "the terminal says that card or device verified the holder, and the card says that it did not"
 	case f.onlinePIN() && r.PIN.Len() == 0:
 		return CodeNotHonoured, "the results say online PIN, and no PIN came"
 	case r.PIN.Len() > 0 && state.PINTries == 0:
