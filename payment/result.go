@@ -66,6 +66,9 @@ type Result struct {
 	// PendingReversal is the RRN of the reversal's original when the outcome
 	// is unknown.
 	PendingReversal string `json:"pending_reversal,omitempty"`
+	// Assurance is the level of the unit's weakest module: "software",
+	// "isolated", "hardware" or, where one does not say, "unknown".
+	Assurance string `json:"assurance"`
 	// Reasons say in words why the payment ended as it did.
 	Reasons []string `json:"reasons"`
 	// Risks say in words what a tapped card's kernel could not check and left

@@ -90,7 +90,7 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 	if err := checkOrder(p.order.ID); err != nil {
 		return Result{}, err
 	}
-	p.res = Result{Order: p.order.ID, Type: trade.Sale, Reasons: []string{}}
+	p.res = Result{Order: p.order.ID, Type: trade.Sale, Assurance: p.u.Assurance().String(), Reasons: []string{}}
 	p.line = p.u.newLine()
 	p.line.payment = p.order.ID
 	p.u.pin.reset(p.u.speaks, func(ctx context.Context) error { return p.line.prove(ctx, attest.BeforePIN) })

@@ -23,8 +23,10 @@ import (
 
 	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/trusted"
 )
 
 // Errors that callers branch on, wrapped with what was being done.
@@ -105,6 +107,13 @@ func New(c Config) (*Unit, error) {
 		}
 	}
 	return u, nil
+}
+
+// Assurance returns the level of the unit's weakest module among screen, pad,
+// storage and terminal. A card reader has none of the unit's secrets and does
+// not count.
+func (u *Unit) Assurance() channel.Assurance {
+	return trusted.Weakest(u.c.UI, u.c.Pad, u.c.Storage, u.c.Device)
 }
 
 // at notes where the payment that runs stands.

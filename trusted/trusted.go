@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"io"
-
-	"github.com/payunit/payunit/channel"
 )
 
 // Errors of Storage, Counter and KeyStore, wrapped with the record's name.
@@ -64,10 +62,6 @@ type KeyStore interface {
 	// Sign returns an Ed25519 signature of message, 64 bytes.
 	Sign(ctx context.Context, name string, message []byte) ([]byte, error)
 }
-
-// Assured is a module that knows how well it is protected; one that does not
-// say counts as channel.AssuranceUnknown.
-type Assured interface{ Assurance() channel.Assurance }
 
 // Link is what the app implements: a way for opaque bytes to the payment
 // server. Everything that passes is encrypted and authenticated end to end.

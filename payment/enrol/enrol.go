@@ -46,6 +46,9 @@ type Config struct {
 	Attester channel.Attester
 	// DeviceClass is declared to the server, "phone" or "desktop".
 	DeviceClass string
+	// Assurance is the level of the unit's weakest module (trusted.Weakest).
+	// Each handshake declares and binds it.
+	Assurance channel.Assurance
 	// ServerKey, when set, is the only static key of a server that enrolment
 	// accepts, 32 bytes.
 	ServerKey []byte
@@ -88,9 +91,11 @@ func (c Config) check() error {
 	return nil
 }
 
+func (c Config) declared() string { return trusted.DeclareClass(c.DeviceClass, c.Assurance) }
+
 func (c Config) client(e End) (*comm.Client, error) {
 	e.Keys, e.Key = c.Keys, deviceKey
-	e.Attester, e.DeviceClass = c.Attester, c.DeviceClass
+	e.Attester, e.DeviceClass = c.Attester, c.declared()
 	e.Timeout, e.Rand, e.Now = c.Timeout, c.Rand, c.Now
 	if c.Channel == nil {
 		c.Channel = Noise
@@ -150,7 +155,7 @@ func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (id
 	if len(c.ServerKey) > 0 && !strings.EqualFold(hex.EncodeToString(peer), hex.EncodeToString(c.ServerKey)) {
 		return identity{}, fmt.Errorf("%w: the server has another key than the one expected", ErrGrant)
 	}
-	ask, err := trade.Encode(trade.KindEnrol, 0, trade.Enrol{DeviceClass: c.DeviceClass, PINFormat: pinFormat})
+	ask, err := trade.Encode(trade.KindEnrol, 0, trade.Enrol{DeviceClass: c.declared(), PINFormat: pinFormat})
 	if err != nil {
 		return identity{}, err
 	}
@@ -263,9 +268,10 @@ func (k keyState) Save(ctx context.Context, state []byte) error { return k.s.Put
 
 // Terminal is an enrolled device. Safe for concurrent use.
 type Terminal struct {
-	id       identity
-	client   *comm.Client
-	pin, mac *dukpt.Device
+	id        identity
+	assurance channel.Assurance
+	client    *comm.Client
+	pin, mac  *dukpt.Device
 }
 
 var _ payment.Device = (*Terminal)(nil)
@@ -280,7 +286,7 @@ func Open(ctx context.Context, c Config) (*Terminal, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Terminal{id: id}
+	t := &Terminal{id: id, assurance: c.Assurance}
 	c.DeviceClass = id.DeviceClass
 	if t.client, err = c.client(End{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true}); err != nil {
 		return nil, err
@@ -293,6 +299,9 @@ func Open(ctx context.Context, c Config) (*Terminal, error) {
 	}
 	return t, nil
 }
+
+// Assurance returns the level that the device declares to the server.
+func (t *Terminal) Assurance() channel.Assurance { return t.assurance }
 
 // Identity implements payment.Device.
 func (t *Terminal) Identity() (terminalID, merchantID string) {

@@ -16,6 +16,7 @@ import (
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/noise"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/trusted"
 )
 
 // RegistryConfig makes a Registry.
@@ -26,6 +27,10 @@ type RegistryConfig struct {
 	// ledger holds none, and which digests in the ledger are keyed with. It
 	// has to stay the same over the life of the ledger. No default.
 	Key secret.Bytes
+	// MinimumAssurance is the weakest level that a device may have: what its
+	// evidence proves, and no better than its weakest module, which it
+	// declares. Zero takes any.
+	MinimumAssurance channel.Assurance
 	// Lifetime is how long an activation can be used; zero means a day.
 	Lifetime time.Duration
 	// Rand is the source of activation ids; nil means crypto/rand.
@@ -187,6 +192,9 @@ func (r *Registry) usable(tx ledger.Tx, id string, device []byte) (ledger.Activa
 
 // Authorize says whether a peer, as the handshake proved it, may have a channel.
 func (r *Registry) Authorize(ctx context.Context, peer channel.Identity) error {
+	if level := min(peer.Claims.Assurance, trusted.DeclaredLevel(peer.DeviceClass)); level < r.c.MinimumAssurance {
+		return fmt.Errorf("%w: the device is of the level %v, want at least %v", errNotAdmitted, level, r.c.MinimumAssurance)
+	}
 	return r.c.Ledger.View(ctx, func(tx ledger.Tx) error {
 		switch peer.Purpose {
 		case channel.PurposePay, channel.PurposeResume:

@@ -16,6 +16,7 @@ import (
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/enrol"
@@ -120,10 +121,24 @@ func Open(ctx context.Context, c Config) (*Unit, error) {
 	return u, nil
 }
 
+// level is that of the weakest module. The pad is of software in any case.
+func (c *Config) level(s State) channel.Assurance {
+	return min(channel.AssuranceSoftware, trusted.Weakest(s, c.UI, c.Panel))
+}
+
 func (u *Unit) compose(ctx context.Context, c Config) error {
+	if c.UI == nil || c.Panel == nil {
+		text := console.New(console.Config{})
+		if c.UI == nil {
+			c.UI = text
+		}
+		if c.Panel == nil {
+			c.Panel = text
+		}
+	}
 	device := enrol.Config{
-		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "software",
-		ServerKey: c.ServerKey, Channel: c.Channel, Rand: c.Rand, Now: c.Now,
+		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "desktop",
+		Assurance: c.level(u.state), ServerKey: c.ServerKey, Channel: c.Channel, Rand: c.Rand, Now: c.Now,
 	}
 	// The files come first: one that is missing must not cost an activation code.
 	if err := c.load(); err != nil {
@@ -138,15 +153,6 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	u.terminal = t
-	if c.UI == nil || c.Panel == nil {
-		text := console.New(console.Config{})
-		if c.UI == nil {
-			c.UI = text
-		}
-		if c.Panel == nil {
-			c.Panel = text
-		}
-	}
 	pad, err := softpad.New(softpad.Config{Panel: c.Panel, Keys: t.PINKeys(), Rand: c.Rand})
 	if err != nil {
 		return err
