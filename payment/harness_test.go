@@ -283,7 +283,7 @@ func plain() rigConfig {
 }
 
 func (w *world) enrolment(v *vault.Vault, link trusted.Link) enrol.Config {
-	return enrol.Config{Storage: v, Keys: v, Link: link, Attester: attest.Software{Keys: v}, DeviceClass: "test"}
+	return enrol.Config{Storage: v, Keys: v, Link: link, Attester: attest.Software{Keys: v}, DeviceClass: "test", Assurance: channel.AssuranceSoftware}
 }
 
 // rig enrols a unit, or opens the one in c.dir.
