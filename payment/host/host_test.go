@@ -357,7 +357,7 @@ func TestReversal(t *testing.T) {
 	n := u.completion(m, resp.AuthCode)
 	n.Original = nil
 	n.PAN = u.card.pan.Clone()
-	u.want("completion without an original", n, codeFormat)
+	u.want("an offline approval under the numbers of a request", n, codeDuplicate)
 
 	u.want("completion", u.completion(m, resp.AuthCode), "00")
 	u.want("reversal of what is completed", u.reversal(m), codeInvalid)
