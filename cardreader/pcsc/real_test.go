@@ -16,6 +16,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
+	"github.com/payunit/payunit/cardreader/cardtest"
 	"github.com/payunit/payunit/cardreader/pcsc"
 	"github.com/payunit/payunit/cardreader/pcsc/pcsctest"
 )
@@ -165,6 +166,12 @@ func TestPCSCD(t *testing.T) {
 			t.Errorf("a second hold: %v", err)
 		}
 	})
+	for _, profile := range []string{"t0", "default"} {
+		t.Run("contract with "+profile, func(t *testing.T) {
+			insert(t, service, 0, profile)
+			cardtest.Run(t, func() cardreader.Reader { return system(t, pcsc.Config{}).Reader(pcsctest.Readers[0]) })
+		})
+	}
 	t.Run("another program holds the card", func(t *testing.T) {
 		insert(t, service, 0, "default")
 		release, _ := holder(t, pcsctest.Readers[0])
