@@ -253,6 +253,7 @@ type rigConfig struct {
 	link            trusted.Link
 	storage         func(*vault.Vault) payment.Storage
 	reader          func(cardreader.Reader) cardreader.Reader
+	tap             cardreader.Reader // where the card is tapped, beside where it is inserted
 	ui              trusted.UI
 	limits          payment.Limits
 	dir             string
@@ -362,6 +363,7 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	if c.reader != nil {
 		pc.Reader = c.reader(pc.Reader)
 	}
+	pc.TapReader = c.tap
 	r.config = pc
 	if r.unit, err = payment.New(pc); err != nil {
 		w.t.Fatal(err)

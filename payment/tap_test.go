@@ -1,0 +1,170 @@
+package payment_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/contactless/taptest"
+	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/tlv"
+	"github.com/payunit/payunit/payment"
+)
+
+// tapped is a contactless reader with a card of a profile, behind a wedge.
+func tapped(t *testing.T, profile string, wedge func(cardreader.Card) cardreader.Card, f ...simcard.Fault) cardreader.Reader {
+	p := &taptest.Tap{Wedge: wedge}
+	return p.Field(simcard.NewField("test field", taptest.Card(t, profile, nil, f...)))
+}
+
+// altered lets a wedge alter a tag in a card's answers to GET PROCESSING OPTIONS.
+func altered(tag tlv.Tag, alter func(v []byte)) func(cardreader.Card) cardreader.Card {
+	return func(c cardreader.Card) cardreader.Card {
+		return taptest.Between{Card: c, Answer: func(command, answer []byte) []byte {
+			if command[1] == 0xA8 && len(answer) > 2 {
+				if v, ok := tlv.Find(answer[:len(answer)-2], tag); ok {
+					alter(v)
+				}
+			}
+			return answer
+		}}
+	}
+}
+
+// TestTapped pays whole payments by tapping: what the result says, what the issuer
+// thinks of a wedge, what the card was asked for.
+func TestTapped(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		minor   int64
+		profile string
+		wedge   func(cardreader.Card) cardreader.Card
+		faults  []simcard.Fault
+		outcome payment.Outcome
+		entry   string
+		cvm     string
+		says    string
+	}{
+		{name: "a card", minor: 1234, profile: "default", outcome: payment.Approved, entry: "contactless", cvm: "No CVM required"},
+		{name: "a card with its PIN", minor: 6000, profile: "default", outcome: payment.Approved, entry: "contactless", cvm: "Enciphered PIN verified online"},
+		{name: "an M/Chip card", minor: 1234, profile: "mchip", outcome: payment.Approved, entry: "contactless", cvm: "No CVM required"},
+		{name: "a phone", minor: 6000, profile: "phone-unlocked", outcome: payment.Approved, entry: "contactless", cvm: "verified by the cardholder's device"},
+		{name: "inserted instead", minor: 1234, profile: "tap-insert", outcome: payment.Approved, entry: "chip", cvm: "Enciphered PIN verified online"},
+		{name: "torn at its options", minor: 1234, profile: "default", outcome: payment.Approved, entry: "contactless",
+			faults: []simcard.Fault{{Action: simcard.RemoveAfter, At: simcard.OnGPO, Nth: 1}}},
+		{name: "torn at its cryptogram", minor: 1234, profile: "mchip", outcome: payment.Approved, entry: "contactless",
+			faults: []simcard.Fault{{Action: simcard.RemoveAfter, At: simcard.OnFirstGAC, Nth: 1}}},
+		{name: "torn while the issuer's answer is brought", minor: 1234, profile: "default", outcome: payment.Approved, entry: "contactless",
+			faults: []simcard.Fault{{Action: simcard.Remove, At: simcard.OnExternalAuth, Nth: 1}}},
+		{name: "no funds", minor: cardBalance + 1, profile: "default", outcome: payment.Declined, entry: "chip"},
+		{name: "a wedge that skips the PIN", minor: 6000, profile: "default", outcome: payment.Declined, entry: "contactless", cvm: "verified by the cardholder's device",
+			wedge: altered(tags.CTQ, func(v []byte) { v[0], v[1] = 0x00, 0x80 }), says: "declined"},
+		{name: "a wedge that changes the number", minor: 1234, profile: "default", outcome: payment.Declined, entry: "contactless",
+			wedge: altered(tags.Track2, func(v []byte) { copy(v, []byte{0x47, 0x61, 0x73, 0x90, 0x01, 0x07, 0x00, 0x14}) }), says: "declined"},
+		{name: "a wedge that changes the profile", minor: 1234, profile: "default", outcome: payment.Declined, entry: "contactless",
+			wedge: altered(tags.AIP, func(v []byte) { v[0] ^= 0x40 }), says: "declined"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			cfg := plain()
+			cfg.profile = c.profile
+			cfg.tap = tapped(t, c.profile, c.wedge, c.faults...)
+			r := w.rig(cfg)
+			w.order("T", c.minor)
+			got, err := r.unit.Pay(t.Context(), payment.Order{ID: "T"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Outcome != c.outcome || got.Entry != c.entry || c.cvm != "" && got.CVM != c.cvm {
+				t.Errorf("%s by %s, %s: %v", got.Outcome, got.Entry, got.CVM, got.Reasons)
+			}
+			if !strings.Contains(strings.Join(got.Reasons, ";"), c.says) {
+				t.Errorf("reasons %v, want %q", got.Reasons, c.says)
+			}
+			if c.entry == "contactless" && (len(got.Risks) == 0) != (c.profile == "mchip") {
+				t.Errorf("left unchecked: %v", got.Risks)
+			}
+			if len(r.final()) != 1 {
+				t.Errorf("%d final events", len(r.final()))
+			}
+			w.audit()
+		})
+	}
+}
+
+// TestTappedTellsNoSecrets searches what the unit told for the card's number.
+func TestTappedTellsNoSecrets(t *testing.T) {
+	for _, profile := range []string{"default", "mchip"} {
+		w := newWorld(t)
+		cfg := plain()
+		cfg.tap = tapped(t, profile, nil)
+		r := w.rig(cfg)
+		w.order("T", 6000)
+		got, err := r.unit.Pay(t.Context(), payment.Order{ID: "T"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := simcard.LookupProfile(profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := fmt.Sprintf("%s %+v %v", b, r.events, w.events)
+		for _, s := range []string{p.Applications[0].PAN, p.Applications[0].PAN[1:13], simcard.TestPIN + " "} {
+			if strings.Contains(all, s) {
+				t.Errorf("%s: told %q", profile, s)
+			}
+		}
+	}
+}
+
+// TestTappedOrNothing ends where the card would have to be inserted.
+func TestTappedOrNothing(t *testing.T) {
+	w := newWorld(t)
+	cfg := plain()
+	cfg.tap = tapped(t, "tap-insert", nil)
+	cfg.reader = func(cardreader.Reader) cardreader.Reader { return nil }
+	r := w.rig(cfg)
+	w.order("T", 1234)
+	if _, err := r.unit.Pay(t.Context(), payment.Order{ID: "T"}); err == nil || !strings.Contains(err.Error(), "wants to be inserted") {
+		t.Errorf("error %v", err)
+	}
+	if w.state("T") != "open" {
+		t.Errorf("the order is %s", w.state("T"))
+	}
+}
+
+// TestTapCancelled stops at once when the app does.
+func TestTapCancelled(t *testing.T) {
+	w := newWorld(t)
+	cfg := plain()
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg.tap = empty{cancel}
+	r := w.rig(cfg)
+	w.order("T", 1234)
+	if _, err := r.unit.Pay(ctx, payment.Order{ID: "T"}); err == nil {
+		t.Error("no error")
+	}
+	if !slices.ContainsFunc(r.events, func(e payment.Event) bool { return strings.Contains(e.Text, "wait for a card at") }) {
+		t.Error("no card was waited for")
+	}
+}
+
+// empty is a field without a card: whoever waits is cancelled.
+type empty struct{ cancel func() }
+
+func (empty) Name() string { return "empty field" }
+
+func (e empty) Connect(ctx context.Context) (cardreader.Card, error) {
+	e.cancel()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
