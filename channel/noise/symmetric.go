@@ -13,7 +13,7 @@ const maxNonce = ^uint64(0)
 // which is dropped when it is done with: Go's AEADs can't be wiped.
 type cipherState struct {
 	s     suite
-	aead  cipher.AEAD
+	aead  func() cipher.AEAD // a function, because fmt prints what a field points to
 	n     uint64
 	nonce [12]byte
 }
@@ -23,7 +23,7 @@ func (c *cipherState) set(s suite, key []byte) error {
 	if err != nil {
 		return fmt.Errorf("noise: %w", err)
 	}
-	c.s, c.aead, c.n = s, a, 0
+	c.s, c.aead, c.n = s, func() cipher.AEAD { return a }, 0
 	return nil
 }
 
@@ -36,7 +36,7 @@ func (c *cipherState) encrypt(dst, ad, plain []byte) ([]byte, error) {
 	if c.n == maxNonce {
 		return nil, errNonces
 	}
-	dst = c.aead.Seal(dst, c.s.nonce(&c.nonce, c.n), plain, ad)
+	dst = c.aead().Seal(dst, c.s.nonce(&c.nonce, c.n), plain, ad)
 	c.n++
 	return dst, nil
 }
@@ -50,7 +50,7 @@ func (c *cipherState) decrypt(dst, ad, sealed []byte) ([]byte, error) {
 	if c.n == maxNonce {
 		return nil, errNonces
 	}
-	dst, err := c.aead.Open(dst, c.s.nonce(&c.nonce, c.n), sealed, ad)
+	dst, err := c.aead().Open(dst, c.s.nonce(&c.nonce, c.n), sealed, ad)
 	if err != nil {
 		return nil, errAuth
 	}
@@ -62,7 +62,7 @@ func (c *cipherState) decrypt(dst, ad, sealed []byte) ([]byte, error) {
 func (c *cipherState) rekey() error {
 	var zeros [keyLen]byte
 	var out [keyLen + tagLen]byte
-	next := c.aead.Seal(out[:0], c.s.nonce(&c.nonce, maxNonce), zeros[:], nil)
+	next := c.aead().Seal(out[:0], c.s.nonce(&c.nonce, maxNonce), zeros[:], nil)
 	n := c.n
 	err := c.set(c.s, next[:keyLen])
 	c.n = n

@@ -46,7 +46,7 @@ func (v *Vault) readHead(b []byte) (head, error) {
 	found := false
 	for slot := range 2 {
 		s := b[slotOffset+slot*slotLen:][:slotLen]
-		plain, err := v.aead.Open(nil, s[:nonceLen], s[nonceLen:], v.slotAD(slot))
+		plain, err := v.aead().Open(nil, s[:nonceLen], s[nonceLen:], v.slotAD(slot))
 		if err != nil {
 			continue
 		}

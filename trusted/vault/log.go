@@ -31,7 +31,7 @@ func (v *Vault) seal(plain, ad []byte) ([]byte, error) {
 	if _, err := io.ReadFull(v.rand, out); err != nil {
 		return nil, fmt.Errorf("vault: randomness: %w", err)
 	}
-	return v.aead.Seal(out, out, plain, ad), nil
+	return v.aead().Seal(out, out, plain, ad), nil
 }
 
 // sealFrame returns a whole frame, length included, and its tag.
@@ -56,7 +56,7 @@ func (v *Vault) unseal(frame []byte, number uint64, prev [tagLen]byte) (op byte,
 		return 0, "", nil, trusted.ErrTampered
 	}
 	body := frame[4:]
-	plain, err := v.aead.Open(nil, body[:nonceLen], body[nonceLen:], v.frameAD(number, prev))
+	plain, err := v.aead().Open(nil, body[:nonceLen], body[nonceLen:], v.frameAD(number, prev))
 	if err != nil {
 		return 0, "", nil, trusted.ErrTampered
 	}

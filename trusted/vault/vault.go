@@ -124,7 +124,7 @@ type Vault struct {
 	disk   disk
 	lock   io.Closer
 	f      file
-	aead   cipher.AEAD
+	aead   func() cipher.AEAD // a function, because fmt prints what a field points to
 	rand   io.Reader
 	anchor Anchor
 	slack  int64
@@ -200,9 +200,11 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("vault: sealing key: %w", err)
 	}
-	if v.aead, err = cipher.NewGCM(block); err != nil {
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
 		return fmt.Errorf("vault: sealing key: %w", err)
 	}
+	v.aead = func() cipher.AEAD { return aead }
 	v.f, err = v.disk.open(filepath.Join(v.dir, "vault"))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
