@@ -73,6 +73,9 @@ func TestEveryByteOfEveryMessage(t *testing.T) {
 					t.Fatal(err)
 				}
 				for at := range m {
+					if raced && at%31 != 0 {
+						continue
+					}
 					bad := bytes.Clone(m)
 					bad[at] ^= 1 << (at % 8)
 					mustFail(t, from.fork(), to.fork(), bad, fmt.Sprintf("message %d, byte %d", i+1, at))
