@@ -248,6 +248,17 @@ func (e *Events) OnEvent(x *mobile.Event) {
 	e.all = append(e.all, x)
 }
 
+// Texts returns what the events say.
+func (e *Events) Texts() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []string
+	for _, x := range e.all {
+		all = append(all, x.Phase+" "+x.Step+" "+x.Text)
+	}
+	return all
+}
+
 // Finals returns the outcomes of the final events.
 func (e *Events) Finals() []string {
 	e.mu.Lock()

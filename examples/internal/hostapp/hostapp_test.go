@@ -2,9 +2,11 @@ package hostapp_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -54,7 +56,7 @@ func newBank(t *testing.T, order string) (*bank.Bank, string) {
 			t.Error(err)
 		}
 	})
-	err = b.CreateOrder(t.Context(), host.Order{ID: order, Merchant: demo.MerchantID, Type: trade.Sale, Amount: money.New(1234, eur)})
+	err = b.CreateOrder(t.Context(), host.Order{ID: order, Merchant: demo.MerchantID, Type: trade.Sale, Amount: money.New(5678, eur)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,21 +110,35 @@ func TestPay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, mobile.ErrorCode(err))
 	}
-	if r.Outcome != "approved" || r.Minor != 1234 || r.Amount != "12.34" || r.Currency != "EUR" || r.ResponseCode != "00" {
+	if r.Outcome != "approved" || r.Minor != 5678 || r.Amount != "56.78" || r.Currency != "EUR" || r.ResponseCode != "00" {
 		t.Errorf("result %+v", r)
 	}
 	if d := cmp.Diff([]string{"approved"}, app.Events.Finals()); d != "" {
 		t.Error("final events:", d)
 	}
 	shown := app.Cardholder.Shown()
-	for _, want := range []string{"confirm sale 12.34 EUR " + demo.MerchantName, "PIN for 12.34 EUR", "keypad closed", "approved"} {
+	for _, want := range []string{"confirm sale 56.78 EUR " + demo.MerchantName, "PIN for 56.78 EUR", "keypad closed", "approved"} {
 		if !slices.Contains(shown, want) {
 			t.Errorf("the screen did not show %q: %q", want, shown)
 		}
 	}
-	for _, secret := range []string{simcard.TestPIN, "PAN"} {
-		if j, err := r.JSON(); err != nil || strings.Contains(j, `"`+secret+`"`) {
-			t.Error("result", j, err)
+	// Nothing that the app holds names the card or the PIN.
+	profile, err := simcard.LookupProfile("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := strings.Join(append(append(shown, app.Events.Texts()...), j, fmt.Sprintf("%+v", r)), "\n")
+	if !strings.Contains(held, "GENERATE AC") || !strings.Contains(held, r.MaskedPAN) {
+		t.Error("what the app holds was not looked at:", held)
+	}
+	for _, secret := range []string{profile.Applications[0].PAN, simcard.TestPIN} {
+		// As a number of its own: four digits may be a part of any longer one.
+		if regexp.MustCompile(`\b` + secret + `\b`).MatchString(held) {
+			t.Errorf("%s is in the app's hands", secret)
 		}
 	}
 	if report, err := app.Unit.Recover(nil); err != nil || report.Settled() != 0 || report.Pending().Len() != 0 {

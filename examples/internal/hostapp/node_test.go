@@ -73,7 +73,7 @@ func TestWebAssembly(t *testing.T) {
 	if err := json.Unmarshal(result, &r); err != nil {
 		t.Fatalf("%v: %q, %s", err, result, stderr.String())
 	}
-	if r.Outcome != payment.Approved || r.Minor != 1234 || r.CVM == "" {
+	if r.Outcome != payment.Approved || r.Minor != 5678 || r.CVM == "" {
 		t.Errorf("result %+v", r)
 	}
 	if a, err := b.Audit(t.Context()); err != nil || a.Pending > 0 {
