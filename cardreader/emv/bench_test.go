@@ -1,8 +1,11 @@
 package emv_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
+	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
 	"github.com/payunit/payunit/cardreader/emv/tags"
@@ -70,6 +73,51 @@ func BenchmarkTransaction(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkLive is a whole DDA transaction with the software card, in which the
+// kernel's RSA operations and the time the card takes are timed apart.
+func BenchmarkLive(b *testing.B) {
+	_, rsa := ddaRun(b)
+	card := &stopwatch{Card: sim(b, "default", nil)}
+	k := kernel(b, &holder{pin: simcard.TestPIN, entry: emv.PINEntered}, func(c *emv.Config) { c.Rand = zeros{} })
+	var whole, operations time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		s, err := k.Start(b.Context(), card, emv.Transaction{Amount: eur(1234), Counter: 1})
+		whole += time.Since(begin)
+		if err != nil {
+			b.Fatal(err)
+		}
+		a := s.Authorize()
+		i := newIssuer(b, "default", s.Outcome().AID, a)
+		auth := i.answer(i.verify(a.Field55()), "00")
+		begin = time.Now()
+		o, err := s.Complete(b.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: auth})
+		whole += time.Since(begin)
+		s.Close()
+		if err != nil || o.Decision != emv.Approved || o.ODA.Method != emv.DDA || !o.ODA.OK {
+			b.Fatalf("%+v, %v", o, err)
+		}
+		begin = time.Now()
+		rsa()
+		operations += time.Since(begin)
+	}
+	for unit, d := range map[string]time.Duration{"kernel-µs/op": whole - operations - card.took, "rsa-µs/op": operations, "card-µs/op": card.took} {
+		b.ReportMetric(float64(d.Nanoseconds())/1e3/float64(b.N), unit)
+	}
+}
+
+// stopwatch measures how long a card takes.
+type stopwatch struct {
+	cardreader.Card
+	took time.Duration
+}
+
+func (w *stopwatch) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	begin := time.Now()
+	defer func() { w.took += time.Since(begin) }()
+	return w.Card.Transmit(ctx, command)
 }
 
 // TestAllocations bounds what the kernel allocates besides RSA.
