@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,15 @@ func (p *run) generate(ctx context.Context, r emv.HostResponse) error {
 
 func hostResponse(m *acquirer.Message) emv.HostResponse {
 	iad, scripts := acquirer.IssuerData(m.ICC)
-	return emv.HostResponse{ARC: m.ResponseCode, IssuerAuthenticationData: iad, Scripts: scripts}
+	return emv.HostResponse{ARC: cmp.Or(acquirer.ResponseARC(m.ICC), m.ResponseCode), IssuerAuthenticationData: iad, Scripts: scripts}
+}
+
+// refusal is a response that the card may approve nothing for, whatever it has
+// for the card.
+func refusal(m *acquirer.Message) emv.HostResponse {
+	r := hostResponse(m)
+	r.Decline = true
+	return r
 }
 
 // complete puts the server's approval to the card.
@@ -90,7 +99,7 @@ func (p *run) advise(ctx context.Context) Trigger {
 
 // refuse puts the server's refusal to the card: nothing was booked.
 func (p *run) refuse(ctx context.Context) Trigger {
-	if err := p.generate(ctx, hostResponse(p.answer)); err != nil {
+	if err := p.generate(ctx, refusal(p.answer)); err != nil {
 		p.reason("the card was not completed: %s", kindOf(err))
 	}
 	if err := p.u.journal.Settle(ctx, p.debt.Order, nil); err != nil {
@@ -110,8 +119,7 @@ func (p *run) withdraw(ctx context.Context) Trigger {
 		r = emv.HostResponse{Unable: true}
 	}
 	if p.answer != nil {
-		r = hostResponse(p.answer)
-		r.Decline = true
+		r = refusal(p.answer)
 	}
 	if err := p.generate(ctx, r); err != nil {
 		p.reason("the card was not completed: %s", kindOf(err))

@@ -21,7 +21,11 @@ func (p *run) question(ctx context.Context) Trigger {
 	p.res.ResponseCode, p.res.AuthCode = p.answer.ResponseCode, p.answer.AuthCode
 	code, _ := p.u.c.Dialect.Response(p.answer.ResponseCode)
 	p.u.tell(PhaseOnline, "the server answers %s: %s", p.answer.ResponseCode, code.Merchant)
-	cerr := p.generate(ctx, hostResponse(p.answer))
+	told := hostResponse(p.answer)
+	if !code.Approved() {
+		told = refusal(p.answer)
+	}
+	cerr := p.generate(ctx, told)
 	switch {
 	case !code.Approved():
 		p.declined(code)

@@ -144,7 +144,7 @@ func (p *run) store(ctx context.Context) Trigger {
 	p.reason("the card approved without its bank")
 	a := p.emv.Authorize()
 	p.debt = p.reversal(m)
-	p.debt.State, p.debt.Reason, p.debt.ICC = journal.Advice, "", a.Field55()
+	p.debt.State, p.debt.Reason, p.debt.ICC = journal.Advice, "", p.field55()
 	p.debt.Account = &journal.Account{PAN: append([]byte(nil), a.PAN.Reveal()...), PSN: a.PSN, Expiry: a.Expiry}
 	r := p.result(Approved)
 	body, err := json.Marshal(r)

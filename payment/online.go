@@ -87,6 +87,13 @@ func (p *run) request(ctx context.Context) Trigger {
 	return TriggerHostDeclined
 }
 
+// field55 are the request's data objects: those of every request, and what the
+// card's scheme wants beside them.
+func (p *run) field55() []byte {
+	list := append(emv.RequestTags(), acquirer.RequestTags(p.emv.Outcome().AID)...)
+	return p.emv.Authorize().Field55(list...)
+}
+
 // declined notes the server's no.
 func (p *run) declined(code acquirer.Response) {
 	p.say = code.Cardholder
@@ -122,7 +129,7 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 		RRN:              acquirer.RRN(now.UTC(), stan),
 		TerminalID:       tid,
 		MerchantID:       mid,
-		ICC:              a.Field55(),
+		ICC:              p.field55(),
 		Order:            p.order.ID,
 	}
 	if p.trade.Cashback.Minor != 0 {

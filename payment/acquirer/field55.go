@@ -3,6 +3,8 @@ package acquirer
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader/tlv"
 )
@@ -12,7 +14,47 @@ const (
 	tagScript71   tlv.Tag = 0x71 // scripts before the second GENERATE AC
 	tagScript72   tlv.Tag = 0x72 // scripts after it
 	tagIssuerAuth tlv.Tag = 0x91 // issuer authentication data
+	tagARC        tlv.Tag = 0x8A // authorisation response code
 )
+
+// schemeTags are the data objects that a scheme wants in a request's field 55
+// beside those of every request, by the RID that its AIDs begin with.
+var schemeTags = [...]struct {
+	rid  string
+	tags []tlv.Tag
+}{
+	{"\xA0\x00\x00\x00\x03", []tlv.Tag{0x9F6E, 0x9F7C}}, // Visa: form factor indicator, customer exclusive data
+	{"\xA0\x00\x00\x00\x04", []tlv.Tag{0x9F53, 0x9F6E}}, // Mastercard: transaction category code, third party data
+	{"\xA0\x00\x00\x00\x65", []tlv.Tag{0x9F6E}},         // JCB: device information
+	{"\xA0\x00\x00\x03\x33", []tlv.Tag{0x9F63}},         // UnionPay: card product identification
+}
+
+// RequestTags returns the data objects that the scheme of an AID wants in a
+// request's field 55 beside those of every request; none for a scheme that it
+// does not know. What the card did not give is left out.
+func RequestTags(aid []byte) []tlv.Tag {
+	for _, s := range schemeTags {
+		if strings.HasPrefix(string(aid), s.rid) {
+			return slices.Clone(s.tags)
+		}
+	}
+	return nil
+}
+
+// ResponseARC is the authorisation response code that a response's field 55 has
+// for the card (tag 8A, two characters), "" for none: the card gets field 39
+// then.
+func ResponseARC(icc []byte) string {
+	for o, err := range tlv.All(icc) {
+		if err != nil {
+			return ""
+		}
+		if o.Tag == tagARC && len(o.Value) == 2 {
+			return string(o.Value)
+		}
+	}
+	return ""
+}
 
 // field55 says what is wrong with a field 55, "" when nothing is. The bytes go
 // through as they are, so that order, repeats and empty values stay. Only the

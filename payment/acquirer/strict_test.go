@@ -3,6 +3,7 @@ package acquirer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,47 @@ func TestPrivateField(t *testing.T) {
 	} {
 		refused(t, d, what, c.b, 63, c.reason)
 	}
+}
+
+// TestField55BothWays: what a scheme wants in a request, and what a response has
+// for the card.
+func TestField55BothWays(t *testing.T) {
+	for aid, want := range map[string]string{
+		"A0000000031010": "[9F6E 9F7C]", "A0000000041010": "[9F53 9F6E]", "A000000333010101": "[9F63]", "A000000025": "[]", "A00000": "[]", "": "[]",
+	} {
+		if got := fmt.Sprint(RequestTags(unhex(t, aid))); got != want {
+			t.Errorf("%s: %s, want %s", aid, got, want)
+		}
+	}
+	RequestTags(unhex(t, "A0000000031010"))[0] = 0
+	if RequestTags(unhex(t, "A0000000031010"))[0] != 0x9F6E {
+		t.Error("the table can be altered from outside")
+	}
+	icc := unhex(t, "8A023035"+"910A0102030405060708"+"3030"+"710486009F18"+"7203860101"+"7203860102")
+	iad, scripts := IssuerData(icc)
+	if arc := ResponseARC(icc); arc != "05" || len(iad) != 10 || !bytes.Equal(scripts, unhex(t, "710486009F18"+"7203860101"+"7203860102")) {
+		t.Errorf("ARC %q, authentication %X, scripts %X", arc, iad, scripts)
+	}
+	for _, none := range []string{"", "8A00", "8A0130", "8A03303030", "91", "72028A02"} {
+		if arc := ResponseARC(unhex(t, none)); arc != "" {
+			t.Errorf("%s: ARC %q", none, arc)
+		}
+	}
+}
+
+// FuzzField55: bytes that are no BER-TLV give nothing, and what they give stands
+// in them.
+func FuzzField55(f *testing.F) {
+	f.Add(unhex(f, "8A023035"+"910A0102030405060708"+"3030"+"7203860101"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		iad, scripts := IssuerData(b)
+		if !bytes.Contains(b, iad) || len(scripts) > len(b) || !strings.Contains(string(b), ResponseARC(b)) {
+			t.Errorf("%X gave %X, %X, %q", b, iad, scripts, ResponseARC(b))
+		}
+		if field55(b) != "" && (iad != nil || scripts != nil) {
+			t.Errorf("%X is no BER-TLV and gave %X, %X", b, iad, scripts)
+		}
+	})
 }
 
 // TestTemplates hides what stands inside a template of field 55, and what
