@@ -6,6 +6,10 @@
 // copy of it, because copies share them. The package reveals nothing on its own
 // account: whoever calls Reveal takes over the duty to keep the bytes out of
 // logs, errors and events (PCI DSS, requirement 3).
+//
+// What computes with secrets does so inside Do, and a build with
+// GOEXPERIMENT=runtimesecret has the runtime erase the registers, the stack and
+// the heap that were used there.
 package secret
 
 import (

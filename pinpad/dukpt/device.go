@@ -115,23 +115,17 @@ func (d *Device) Next(ctx context.Context) (*Transaction, error) {
 	}
 	s.counter, s.registers[low] = c, secret.Bytes{}
 	saved := false
-	var b keyBuffer
 	defer func() {
-		clear(b[:])
 		for i := 0; !saved && i < low; i++ {
 			if s.registers[i].Len() > 0 && !d.s.registers[i].Equal(s.registers[i]) {
 				s.registers[i].Wipe()
 			}
 		}
 	}()
-	if bits.OnesCount32(c) < s.alg.maxOnes() {
-		for i := range low {
-			copy(b[:], key.Reveal())
-			if err := s.alg.next(&b, &s.id, c|1<<i); err != nil {
-				return nil, err
-			}
-			s.registers[i] = secret.CopyBytes(b[:s.alg.keyLen()])
-		}
+	var err error
+	secret.Do(func() { err = s.refill(key, low) })
+	if err != nil {
+		return nil, err
 	}
 	if err := d.save(ctx, &s); err != nil {
 		return nil, err
@@ -139,4 +133,21 @@ func (d *Device) Next(ctx context.Context) (*Transaction, error) {
 	saved = true
 	d.s = s
 	return &Transaction{keys{alg: s.alg, id: s.id, counter: c, key: key}}, nil
+}
+
+// refill derives the keys of the registers under low from the key of the counter.
+func (s *state) refill(key secret.Bytes, low int) error {
+	if bits.OnesCount32(s.counter) == s.alg.maxOnes() {
+		return nil
+	}
+	var b keyBuffer
+	defer clear(b[:])
+	for i := range low {
+		copy(b[:], key.Reveal())
+		if err := s.alg.next(&b, &s.id, s.counter|1<<i); err != nil {
+			return err
+		}
+		s.registers[i] = secret.CopyBytes(b[:s.alg.keyLen()])
+	}
+	return nil
 }

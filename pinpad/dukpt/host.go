@@ -97,15 +97,19 @@ func transaction(alg Algorithm, ksn []byte, initial func(*keyBuffer, *ident) err
 		return nil, err
 	}
 	t := &HostTransaction{keys{alg: alg, id: id, counter: counter}}
-	var k keyBuffer
-	defer clear(k[:])
-	if err := initial(&k, &t.id); err != nil {
+	secret.Do(func() {
+		var k keyBuffer
+		defer clear(k[:])
+		if err = initial(&k, &t.id); err != nil {
+			return
+		}
+		if err = alg.walk(&k, &t.id, counter); err == nil {
+			t.key = secret.CopyBytes(k[:alg.keyLen()])
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
-	if err := alg.walk(&k, &t.id, counter); err != nil {
-		return nil, err
-	}
-	t.key = secret.CopyBytes(k[:alg.keyLen()])
 	return t, nil
 }
 

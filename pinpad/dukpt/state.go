@@ -98,7 +98,12 @@ func parseState(b []byte) (state, error) {
 }
 
 // load makes the state of a device that has used no key yet.
-func load(alg Algorithm, initialKey secret.Bytes, id ident) (state, error) {
+func load(alg Algorithm, initialKey secret.Bytes, id ident) (s state, err error) {
+	secret.Do(func() { s, err = derive(alg, initialKey, id) })
+	return s, err
+}
+
+func derive(alg Algorithm, initialKey secret.Bytes, id ident) (state, error) {
 	s := state{alg: alg, id: id}
 	if initialKey.Len() != alg.keyLen() {
 		return s, fmt.Errorf("%w: initial key of %d bytes, want %d", ErrKey, initialKey.Len(), alg.keyLen())

@@ -38,17 +38,19 @@ func (k *keys) Wipe() {
 }
 
 // with derives a working key and lends it to f.
-func (k *keys) with(u Usage, t KeyType, f func(key []byte) error) error {
+func (k *keys) with(u Usage, t KeyType, f func(key []byte) error) (err error) {
 	if k.key.Len() == 0 {
 		return ErrWiped
 	}
-	var b keyBuffer
-	defer clear(b[:])
-	copy(b[:], k.key.Reveal())
-	if err := k.alg.working(&b, u, t, &k.id, k.counter); err != nil {
-		return err
-	}
-	return f(b[:t.Len()])
+	secret.Do(func() {
+		var b keyBuffer
+		defer clear(b[:])
+		copy(b[:], k.key.Reveal())
+		if err = k.alg.working(&b, u, t, &k.id, k.counter); err == nil {
+			err = f(b[:t.Len()])
+		}
+	})
+	return err
 }
 
 // WorkingKey returns a working key, for what this package does not do with it.

@@ -114,7 +114,12 @@ func derived(kbpk secret.Bytes, usage byte, withAES bool) (enc, auth cipher.Bloc
 // not tell how long its key is (X9.143, 6.4). A header with optional blocks gets a
 // padding block where one is needed. A nil random is crypto/rand.Reader. Errors
 // wrap ErrVersion, ErrKey or ErrFormat.
-func Wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (string, error) {
+func Wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (block string, err error) {
+	secret.Do(func() { block, err = wrap(kbpk, h, key, random) })
+	return block, err
+}
+
+func wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader
 	}
@@ -228,7 +233,12 @@ func padded(optional []Block, length, block int, random io.Reader) ([]Block, err
 // Unwrap verifies a key block of any version and returns its header and key.
 // Errors: ErrFormat and ErrVersion for what is public, ErrKey for the
 // protection key, ErrAuthentication for all else.
-func Unwrap(kbpk secret.Bytes, block string) (Header, secret.Bytes, error) {
+func Unwrap(kbpk secret.Bytes, block string) (h Header, key secret.Bytes, err error) {
+	secret.Do(func() { h, key, err = unwrap(kbpk, block) })
+	return h, key, err
+}
+
+func unwrap(kbpk secret.Bytes, block string) (Header, secret.Bytes, error) {
 	h, at, err := parse(block)
 	if err != nil {
 		return Header{}, secret.Bytes{}, err

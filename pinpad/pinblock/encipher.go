@@ -20,18 +20,23 @@ func Encipher(c cipher.Block, f Format, pin secret.Bytes, pan secret.PAN, random
 	if err != nil {
 		return nil, err
 	}
-	var clearBlock [size4]byte
-	defer clear(clearBlock[:])
-	b := clearBlock[:n]
-	if err := encode(b, f, pin.Reveal(), pan.Reveal(), random); err != nil {
+	out := make([]byte, n)
+	secret.Do(func() {
+		var clearBlock [size4]byte
+		defer clear(clearBlock[:])
+		b := clearBlock[:n]
+		if err = encode(b, f, pin.Reveal(), pan.Reveal(), random); err != nil {
+			return
+		}
+		if f == 4 {
+			c.Encrypt(b, b)
+			bindPAN4(b, pan.Reveal())
+		}
+		c.Encrypt(out, b)
+	})
+	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, n)
-	if f == 4 {
-		c.Encrypt(b, b)
-		bindPAN4(b, pan.Reveal())
-	}
-	c.Encrypt(out, b)
 	return out, nil
 }
 
@@ -52,15 +57,19 @@ func decipher(c cipher.Block, f Format, block, pan []byte) (secret.Bytes, error)
 	if bound(f) && len(pan) == 0 {
 		return secret.Bytes{}, ErrPAN
 	}
-	var clearBlock [size4]byte
-	defer clear(clearBlock[:])
-	b := clearBlock[:n]
-	c.Decrypt(b, block)
-	if f == 4 {
-		bindPAN4(b, pan)
-		c.Decrypt(b, b)
-	}
-	return decode(b, f, pan)
+	var pin secret.Bytes
+	secret.Do(func() {
+		var clearBlock [size4]byte
+		defer clear(clearBlock[:])
+		b := clearBlock[:n]
+		c.Decrypt(b, block)
+		if f == 4 {
+			bindPAN4(b, pan)
+			c.Decrypt(b, b)
+		}
+		pin, err = decode(b, f, pan)
+	})
+	return pin, err
 }
 
 // network checks that a format may travel, and returns its length.

@@ -175,7 +175,9 @@ func Encode(f Format, pin secret.Bytes, pan secret.PAN, random io.Reader) (secre
 			block.Wipe()
 		}
 	}()
-	if err := encode(block.Reveal(), f, pin.Reveal(), pan.Reveal(), random); err != nil {
+	var err error
+	secret.Do(func() { err = encode(block.Reveal(), f, pin.Reveal(), pan.Reveal(), random) })
+	if err != nil {
 		return secret.Bytes{}, err
 	}
 	done = true
@@ -212,10 +214,15 @@ func Decode(f Format, block secret.Bytes, pan secret.PAN) (secret.Bytes, error) 
 	if block.Len() != size {
 		return secret.Bytes{}, fmt.Errorf("%w: %d bytes, want %d", ErrBlock, block.Len(), size)
 	}
-	var b [size]byte
-	defer clear(b[:])
-	copy(b[:], block.Reveal())
-	return decode(b[:], f, pan.Reveal())
+	var pin secret.Bytes
+	var err error
+	secret.Do(func() {
+		var b [size]byte
+		defer clear(b[:])
+		copy(b[:], block.Reveal())
+		pin, err = decode(b[:], f, pan.Reveal())
+	})
+	return pin, err
 }
 
 // decode reads the clear block of formats 0 to 3, or the clear PIN field of
