@@ -74,6 +74,10 @@ type Config struct {
 	// Storage is the trusted storage; no other unit may use it meanwhile. No
 	// default.
 	Storage Storage
+	// Monitor looks for signs of tampering before each payment and before each
+	// PIN; at any, the unit stops with a *trusted.TamperError. Nil looks for
+	// none.
+	Monitor trusted.Monitor
 	// CAKeys are the certification authorities' public keys. No default.
 	CAKeys emv.CAKeys
 	// Terminal is the terminal's EMV data, of an online-only type unless Offline

@@ -265,6 +265,7 @@ type rigConfig struct {
 	// selected goes online with every payment, by random selection.
 	selected bool
 	panel    softpad.Panel
+	monitor  trusted.Monitor
 }
 
 // rig is an enrolled unit, and what it told.
@@ -334,7 +335,7 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	}
 	pc := payment.Config{
 		Device: device, Reader: w.reader(c), UI: r.holder, Pad: pad, Storage: v, CAKeys: w.caKeys(), Terminal: w.terminal(),
-		Limits: c.limits, Language: c.language, Now: c.now,
+		Limits: c.limits, Language: c.language, Monitor: c.monitor, Now: c.now,
 		Observe: func(e payment.Event) {
 			r.events = append(r.events, e)
 			if c.observe != nil {

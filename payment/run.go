@@ -90,10 +90,13 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 	if err := checkOrder(p.order.ID); err != nil {
 		return Result{}, err
 	}
+	if err := p.u.watch(ctx); err != nil {
+		return Result{}, err
+	}
 	p.res = Result{Order: p.order.ID, Type: trade.Sale, Assurance: p.u.Assurance().String(), Reasons: []string{}}
 	p.line = p.u.newLine()
 	p.line.payment = p.order.ID
-	p.u.pin.reset(p.u.speaks, func(ctx context.Context) error { return p.line.prove(ctx, attest.BeforePIN) })
+	p.u.pin.reset(p.u.speaks, p.beforePIN)
 	defer p.close()
 	m := Diagram{Transitions: transitions}
 	for p.enter(StateAsking, ""); !p.state.Final(); {
@@ -341,6 +344,14 @@ func (p *run) insert(ctx context.Context) error {
 	return nil
 }
 
+// beforePIN looks at this device once more, and lets the server do so.
+func (p *run) beforePIN(ctx context.Context) error {
+	if err := p.u.watch(ctx); err != nil {
+		return err
+	}
+	return p.line.prove(ctx, attest.BeforePIN)
+}
+
 func (p *run) runKernel(ctx context.Context) error {
 	n, err := p.u.c.Storage.Next(ctx, "transaction")
 	if err != nil {
@@ -357,7 +368,8 @@ func (p *run) runKernel(ctx context.Context) error {
 		return nil
 	})
 	p.timing.Card += p.u.c.Now().Sub(began) - (p.u.pin.people - people)
-	if err != nil && !errors.Is(err, emv.ErrCancelled) && !errors.Is(err, ErrServer) {
+	var tampered *trusted.TamperError
+	if err != nil && !errors.Is(err, emv.ErrCancelled) && !errors.Is(err, ErrServer) && !errors.As(err, &tampered) {
 		return fmt.Errorf("%w: %w", ErrCard, err)
 	}
 	return err

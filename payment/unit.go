@@ -116,6 +116,21 @@ func (u *Unit) Assurance() channel.Assurance {
 	return trusted.Weakest(u.c.UI, u.c.Pad, u.c.Storage, u.c.Device)
 }
 
+// watch asks the monitor whether the unit may go on.
+func (u *Unit) watch(ctx context.Context) error {
+	if u.c.Monitor == nil {
+		return nil
+	}
+	signals, err := u.c.Monitor.Check(ctx)
+	if err != nil {
+		return fmt.Errorf("payment: looking for signs of tampering: %w", err)
+	}
+	if len(signals) > 0 {
+		return &trusted.TamperError{Signals: signals}
+	}
+	return nil
+}
+
 // at notes where the payment that runs stands.
 func (u *Unit) at(s State) { u.busy.at(s) }
 
