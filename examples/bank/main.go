@@ -34,6 +34,9 @@ func main() {
 const demoBalance = 10_000_000
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && (args[0] == "audit" || args[0] == "report") {
+		return books(ctx, args[0], args[1:], stdout, stderr)
+	}
 	f := flag.NewFlagSet("bank", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	listen := f.String("listen", "127.0.0.1:7583", "HOST:PORT for units and merchants")
@@ -43,9 +46,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
+	upstream := f.String("upstream", "", "HOST:PORT of the bank above, which then decides about payments; empty decides here")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
-		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n\n")
+		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n       bank audit [flags]   checks the ledger, and names the first entry that is wrong\n       bank report [flags]  shows a day's totals\n\n")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {
@@ -76,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -pinpad: %v\n", err)
 		return 2
 	}
-	cfg := bank.Config{PIN: pin, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: func(e host.Event) { report(stdout, e) }}
+	cfg := bank.Config{PIN: pin, Upstream: *upstream, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: func(e host.Event) { tell(stdout, e) }}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1
@@ -127,6 +131,9 @@ func serve(ctx context.Context, cfg bank.Config, listen, cards, keys string, std
 	if keys == "" {
 		fmt.Fprintln(stdout, "bank: with the published demo keys: anybody can forge what they protect")
 	}
+	if cfg.Upstream != "" {
+		fmt.Fprintf(stdout, "bank: asks the bank at %s\n", cfg.Upstream)
+	}
 	return b.Serve(ctx, l)
 }
 
@@ -142,7 +149,7 @@ func loadKeys(path string) (demo.Keys, error) {
 	return demo.ParseKeys(f)
 }
 
-func report(w io.Writer, e host.Event) {
+func tell(w io.Writer, e host.Event) {
 	who := strings.TrimSpace(e.Terminal + " " + e.Order)
 	if who == "" {
 		who = "-"

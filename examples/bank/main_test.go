@@ -20,6 +20,7 @@ import (
 	"github.com/payunit/payunit/examples/internal/bank"
 	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/host/ledger/ledgertest"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
@@ -42,12 +43,14 @@ type process struct {
 	cmd     *exec.Cmd
 	address string
 	rest    chan string
+	// said is what it said until it was killed.
+	said string
 }
 
 // start starts a bank and waits until it says where it serves.
-func start(t *testing.T, path, store, listen string) *process {
+func start(t *testing.T, path, store, listen string, more ...string) *process {
 	t.Helper()
-	cmd := exec.Command(path, "-listen", listen, "-store", store)
+	cmd := exec.Command(path, append([]string{"-listen", listen, "-store", store}, more...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +82,7 @@ func (p *process) kill(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-p.rest
+	p.said = <-p.rest
 	_ = p.cmd.Wait()
 }
 
@@ -214,6 +217,103 @@ func killed(t *testing.T, store string, rounds int) {
 	t.Logf("endings by whether the bank was killed and exit code: %v; %d entries", ends, entries)
 }
 
+// TestThreeProcesses makes payments through the whole chain: pay, a bank without
+// an issuer, and the bank above. Each of the two banks is killed once, and the
+// ledgers of both agree in the end.
+func TestThreeProcesses(t *testing.T) {
+	bankPath, payPath, _ := build(t)
+	dir := t.TempDir()
+	lower, upper := filepath.Join(dir, "lower.db"), filepath.Join(dir, "upper.db")
+	above := start(t, bankPath, upper, "127.0.0.1:0")
+	below := start(t, bankPath, lower, "127.0.0.1:0", "-upstream", above.address)
+	args := []string{"-server", below.address, "-state", filepath.Join(dir, "unit"), "-pin", "1234"}
+	if code, got := paid(t, t.Context(), payPath, append(args, "-order", "o1")...); code != 0 {
+		t.Fatalf("exit %d: %v", code, got)
+	}
+	if code, got := paid(t, t.Context(), payPath, append(args, "-order", "o2", "-pin", "9999")...); code != 3 || got["response_code"] != "55" {
+		t.Errorf("wrong PIN: exit %d: %v", code, got)
+	}
+	above.kill(t)
+	if code, got := paid(t, t.Context(), payPath, append(args, "-order", "o3")...); code != 3 || got["response_code"] != "91" {
+		t.Errorf("with no bank above: exit %d: %v", code, got)
+	}
+	above = start(t, bankPath, upper, above.address)
+	below.kill(t)
+	below = start(t, bankPath, lower, below.address, "-upstream", above.address)
+	if code, got := paid(t, t.Context(), payPath, append(args, "-order", "o3")...); code != 0 {
+		t.Errorf("with all banks again: exit %d: %v", code, got)
+	}
+	_, got := paid(t, t.Context(), payPath, append(args, "-order", "o1")...)
+	if got["repeated"] != true {
+		t.Errorf("the first order again: %v", got)
+	}
+	for n := 0; ; n++ {
+		_, pendingBelow := audit(t, below.address)
+		_, pendingAbove := audit(t, above.address)
+		if pendingBelow == 0 && pendingAbove == 0 {
+			break
+		}
+		if n > 2000 {
+			below.kill(t)
+			t.Fatalf("%d pending below, %d above: %s", pendingBelow, pendingAbove, below.said)
+		}
+	}
+	// The reports of both, read while they serve.
+	var sums [2]string
+	for i, store := range []string{lower, upper} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"audit", "-store", store}, &out, &errs); code != 0 || !strings.Contains(out.String(), "everything holds") {
+			t.Errorf("audit: exit %d: %s%s", code, out.String(), errs.String())
+		}
+		out.Reset()
+		if code := run(t.Context(), []string{"report", "-json", "-store", store}, &out, &errs); code != 0 {
+			t.Errorf("report: exit %d: %s", code, errs.String())
+		}
+		var r struct {
+			Balances []struct {
+				Account string
+				Minor   int64
+			}
+		}
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range r.Balances {
+			if strings.HasPrefix(b.Account, "merchant/") {
+				sums[i] = fmt.Sprint(b)
+			}
+		}
+	}
+	if sums[0] != sums[1] || !strings.Contains(sums[0], "2468") {
+		t.Errorf("merchants' accounts: %q below, %q above", sums[0], sums[1])
+	}
+}
+
+// What was changed behind a ledger's back, bank audit names.
+func TestAudit(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "bank.db")
+	db, l, err := bank.OpenStore(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	ledgertest.Sample(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"audit", "-store", store}, &out, &errs); code != 0 {
+		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
+	}
+	if _, err := db.Exec("UPDATE entries SET cause = 'other' WHERE number = 3"); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if code := run(t.Context(), []string{"audit", "-store", store}, &out, &errs); code != 1 || !strings.Contains(out.String(), "WRONG: entry 3 ") {
+		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
+	}
+}
+
 // TestMinimal runs the README's program, whose text is that of the file.
 func TestMinimal(t *testing.T) {
 	source, err := os.ReadFile("../minimal/main.go")
@@ -271,7 +371,7 @@ func TestMinimal(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]int{
-		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
+		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "audit -store no-such-file": 1, "report -day x": 2, "audit stray": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
 		"-keys no-such-file": 1, "-cards no-such-file -store " + filepath.Join(t.TempDir(), "x.db"): 1,
 	} {
 		var out, errs bytes.Buffer

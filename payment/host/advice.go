@@ -145,6 +145,9 @@ func (s *Server) stands(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
 	if err := count(tx, a.Key.Terminal, o, completed(o)); err != nil {
 		return err
 	}
+	if err := s.pass(tx, w, a, "completion"); err != nil {
+		return err
+	}
 	a.State, a.Changed, a.Completion = ledger.AuthCompleted, w.now, lastWord(w.m.ICC)
 	return nil
 }
@@ -204,7 +207,15 @@ func (s *Server) reversal(tx ledger.Tx, w *work) (reply, error) {
 		if err := bookBack(tx, w, &a); err != nil {
 			return reply{}, err
 		}
+		if err := s.pass(tx, w, &a, "reversal"); err != nil {
+			return reply{}, err
+		}
 		said = "reversed: the booking was taken back"
+	case a.State == ledger.AuthAsked:
+		if err := s.giveUp(tx, w, &a); err != nil {
+			return reply{}, err
+		}
+		said = "reversed: the acquirer's answer is not known, and is to be reversed there"
 	default:
 		said = "reversed: nothing was booked"
 	}

@@ -48,6 +48,9 @@ func (s *Server) hold(tx ledger.Tx, w *work) (reply, error) {
 	if err := tx.PutOrder(o); err != nil {
 		return reply{}, err
 	}
+	if err := s.pass(tx, w, &a, "hold"); err != nil {
+		return reply{}, err
+	}
 	a.State, a.Changed, a.Completion = ledger.AuthHeld, w.now, lastWord(w.m.ICC)
 	return reply{code: codeApproved, authCode: a.AuthCode, said: "held: the amount stays ready"}, tx.PutAuthorisation(a)
 }
@@ -90,6 +93,9 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 		return reply{}, err
 	}
 	if err := count(tx, a.Key.Terminal, o, debits); err != nil {
+		return reply{}, err
+	}
+	if err := s.pass(tx, w, &a, "completion"); err != nil {
 		return reply{}, err
 	}
 	a.State, a.Changed = ledger.AuthCompleted, w.now

@@ -29,6 +29,9 @@ type Stage uint8
 const (
 	// StageVerified: the message's MAC is right; nothing was done.
 	StageVerified Stage = iota + 1
+	// StageAsked: the acquirer above is about to be asked, and its reversal
+	// is owed.
+	StageAsked
 	// StageCommitted: what it did is in the ledger; nothing was answered.
 	StageCommitted
 )

@@ -91,13 +91,20 @@ func (s *Server) financial(ctx context.Context, p *peer, e trade.Envelope) (trad
 		return trade.Envelope{}, fmt.Errorf("host: cut before the message was booked: %w", err)
 	}
 	var r reply
-	err = s.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
-		var err error
-		r, err = s.book(ctx, tx, w)
-		return err
-	})
+	if class := w.m.MTI[:3]; s.c.Upstream != nil && (class == "010" || class == "020" || offline(w.m)) {
+		r, err = s.route(ctx, w)
+	} else {
+		err = s.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
+			var err error
+			r, err = s.book(ctx, tx, w)
+			return err
+		})
+	}
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)
+	}
+	if s.c.Upstream != nil {
+		s.forwardSoon()
 	}
 	at.Stage, at.Code = StageCommitted, r.code
 	if err := s.c.Intercept(at); err != nil {
@@ -176,6 +183,11 @@ func (s *Server) decipher(w *work, b base) {
 		return
 	}
 	defer k.Wipe()
+	if s.c.Upstream != nil {
+		// Whoever decides reads it.
+		w.pinCounter, w.pinBad = counter, false
+		return
+	}
 	pin, err := k.DecryptPIN(w.m.PINBlock, pan)
 	if err != nil {
 		return

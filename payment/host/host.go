@@ -67,8 +67,11 @@ type Config struct {
 	// before each payment and again before the PIN. It is the Handshaker's,
 	// as a rule. No default.
 	Verifier channel.Verifier
-	// Issuer decides about payments. No default.
+	// Issuer decides about payments. No default, unless Upstream is set.
 	Issuer Issuer
+	// Upstream, when not nil, decides instead of Issuer: the acquirer above.
+	// Forward has to run then, in one server at least.
+	Upstream Upstream
 	// Keys are the base keys of the terminals' PIN and message keys. No
 	// default.
 	Keys Keys
@@ -108,6 +111,9 @@ type Limits struct {
 	Idle time.Duration
 	// Handle is how long a request may wait for the ledger; zero means 20 s.
 	Handle time.Duration
+	// Upstream is how long the acquirer above may take for an answer; zero
+	// means 15 s.
+	Upstream time.Duration
 	// Reply is how long writing an answer may take; zero means 10 s.
 	Reply time.Duration
 	// Evidence is how long evidence for a payment counts at most, from when it
@@ -124,7 +130,7 @@ func (c *Config) complete() error {
 		{"Registry", c.Registry == nil},
 		{"Handshaker", c.Handshaker == nil},
 		{"Verifier", c.Verifier == nil},
-		{"Issuer", c.Issuer == nil},
+		{"Issuer", c.Issuer == nil && c.Upstream == nil},
 		{"ServerKey", len(c.ServerKey) == 0},
 	} {
 		if f.none {
@@ -145,6 +151,9 @@ func (c *Config) complete() error {
 	}
 	if c.Limits.Handle <= 0 {
 		c.Limits.Handle = 20 * time.Second
+	}
+	if c.Limits.Upstream <= 0 {
+		c.Limits.Upstream = 15 * time.Second
 	}
 	if c.Limits.Reply <= 0 {
 		c.Limits.Reply = 10 * time.Second
@@ -172,6 +181,8 @@ type Server struct {
 	// slots holds a token for each connection.
 	slots chan struct{}
 	open  sync.WaitGroup
+	// owed wakes Forward up.
+	owed chan struct{}
 }
 
 // New composes a server. Errors wrap ErrConfig.
@@ -183,5 +194,5 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: Keys: %w", ErrConfig, err)
 	}
-	return &Server{c: c, bases: b, slots: make(chan struct{}, c.Limits.Channels)}, nil
+	return &Server{c: c, bases: b, slots: make(chan struct{}, c.Limits.Channels), owed: make(chan struct{}, 1)}, nil
 }

@@ -69,6 +69,7 @@ type rig struct {
 
 	mu     sync.Mutex
 	events []Event
+	quiet  bool // keeps no events
 	cut    func(Point) error
 	now    time.Time
 }
@@ -120,7 +121,13 @@ func openRig(t testing.TB, path string) *rig {
 	r.s, err = New(Config{
 		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
 		Dialect: acquirer.Default().WithClock(clock), Now: clock,
-		Observe: func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.events = append(r.events, e) },
+		Observe: func(e Event) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if !r.quiet {
+				r.events = append(r.events, e)
+			}
+		},
 		Intercept: func(p Point) error {
 			r.mu.Lock()
 			cut := r.cut
@@ -265,13 +272,16 @@ type card struct {
 	pan    secret.PAN
 }
 
-func newCard(t testing.TB) *card {
+func newCard(t testing.TB) *card { return cardOf(t, testPAN) }
+
+// cardOf is a card of that number.
+func cardOf(t testing.TB, number string) *card {
 	t.Helper()
 	s, err := cryptogram.ParseScheme("A", "csk", "18")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pan, err := secret.NewPAN([]byte(testPAN))
+	pan, err := secret.NewPAN([]byte(number))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +379,12 @@ func enrolling(activation string, device byte) channel.Identity {
 // enrol makes a terminal for the rig's merchant.
 func (r *rig) enrol(device byte, format uint8) *unit {
 	r.t.Helper()
-	id := enrolling(r.activation(), device)
+	return r.enrolAs(enrolling(r.activation(), device), format)
+}
+
+// enrolAs makes a terminal of a device.
+func (r *rig) enrolAs(id channel.Identity, format uint8) *unit {
+	r.t.Helper()
 	g, err := r.enrolWith(id, format)
 	if err != nil {
 		r.t.Fatal(err)

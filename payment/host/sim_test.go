@@ -15,15 +15,17 @@ import (
 )
 
 var (
-	simSeeds = flag.Uint64("seeds", 300, "number of worlds that TestWorld runs")
+	simSeeds = flag.Uint64("seeds", 200, "number of worlds that TestWorld runs")
 	simFirst = flag.Uint64("seed", 1, "the first world's seed")
 	simTrace = flag.Bool("trace", false, "print all that happens in a world")
 )
 
 // mutant is a world with a defect, which the simulation has to find.
 type mutant struct {
-	name    string
-	ledger  func(*simWorld, ledger.Ledger) ledger.Ledger
+	name   string
+	ledger func(*simWorld, ledger.Ledger) ledger.Ledger
+	// above is a defect of the acquirer's ledger.
+	above   func(ledger.Ledger) ledger.Ledger
 	storage func(payment.Storage) payment.Storage
 }
 

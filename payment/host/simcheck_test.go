@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
@@ -24,6 +26,9 @@ func (w *simWorld) check() {
 	}
 	for _, p := range rep.Problems {
 		w.wrong("audit: %s", p)
+	}
+	if rep.Asked != 0 {
+		w.wrong("%d requests have no answer from above", rep.Asked)
 	}
 	if rep.Pending != 0 {
 		w.wrong("%d requests are booked and neither completed nor reversed", rep.Pending)
@@ -109,10 +114,63 @@ func (w *simWorld) check() {
 			}
 		}
 	}
-	if balances["merchant/M1"] != merchant || balances["pending/M1"] != held || balances["cards"] != -merchant-held {
+	from := "cards"
+	if w.above != nil {
+		from = upstreamAccount
+		w.checkAbove(merchant, held)
+	}
+	if balances["merchant/M1"] != merchant || balances["pending/M1"] != held || balances[from] != -merchant-held {
 		w.wrong("balances %v; by what the units keep, the merchant has %d, %d is held", balances, merchant, held)
 	}
 	w.promises(paid)
+}
+
+// checkAbove compares the acquirer's ledger with the servers': every request
+// stands in the same state in both, and the balances are the same.
+func (w *simWorld) checkAbove(merchant, held int64) {
+	rep, err := ledger.Audit(context.Background(), w.above.l)
+	if err != nil || rep.Pending != 0 {
+		w.wrong("above: audit: %d pending, %v", rep.Pending, err)
+	}
+	for _, p := range rep.Problems {
+		w.wrong("above: audit: %s", p)
+	}
+	standing := func(l ledger.Ledger, prefix string) map[string]ledger.AuthState {
+		out := map[string]ledger.AuthState{}
+		err := l.View(context.Background(), func(tx ledger.Tx) error {
+			return tx.EachAuthorisation(func(a ledger.Authorisation) error {
+				switch a.State {
+				case ledger.AuthHeld, ledger.AuthCompleted, ledger.AuthVoided, ledger.AuthApproved:
+					out[strings.TrimPrefix(a.Key.String(), prefix)] = a.State
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			w.wrong("reading a ledger: %v", err)
+		}
+		return out
+	}
+	if d := cmp.Diff(standing(w.l, ""), standing(w.above.l, linePrefix)); d != "" {
+		w.wrong("what stands at the servers, and above (-servers +above): %s", d)
+	}
+	var cards, m, p int64
+	err = w.above.l.View(context.Background(), func(tx ledger.Tx) error {
+		return tx.EachBalance(func(account, _ string, minor int64) error {
+			switch {
+			case strings.HasPrefix(account, "card/"):
+				cards += minor - simOpening
+			case account == "merchant/M1":
+				m = minor
+			case account == "pending/M1":
+				p = minor
+			}
+			return nil
+		})
+	})
+	if err != nil || m != merchant || p != held || cards != -merchant-held {
+		w.wrong("above: the merchant has %d, %d is held, cards paid %d; below it is %d and %d: %v", m, p, -cards, merchant, held, err)
+	}
 }
 
 // promises looks whether what apps were told still holds.

@@ -87,6 +87,20 @@ func (t paysTwice) Order(id string) (ledger.Order, error) {
 	return o, err
 }
 
+type owesNothing struct {
+	ledger.Tx
+	what string
+}
+
+func (t owesNothing) PutOutgoing(o ledger.Outgoing) error {
+	if strings.HasPrefix(o.ID, t.what) {
+		if _, err := t.Outgoing(o.ID); err != nil {
+			return nil
+		}
+	}
+	return t.Tx.PutOutgoing(o)
+}
+
 // badDisk is a unit's storage with a defect.
 type badDisk struct {
 	payment.Storage
@@ -142,6 +156,11 @@ func TestWorldFindsDefects(t *testing.T) {
 		{name: "no completion is written", storage: onDisk(badDisk{put: state("completion")})},
 		{name: "no void is written", storage: onDisk(badDisk{put: state("void")})},
 		{name: "results are not kept", storage: onDisk(badDisk{put: func(name string, _ []byte) bool { return !strings.HasPrefix(name, "result/") }})},
+		{name: "above, a reversal that comes before its request is forgotten", above: func(l ledger.Ledger) ledger.Ledger {
+			return badLedger{Ledger: l, tx: func(tx ledger.Tx) ledger.Tx { return forgetsReversals{tx} }}
+		}},
+		{name: "a reversal owed above is lost", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return owesNothing{tx, "reversal/"} })},
+		{name: "a completion owed above is lost", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return owesNothing{tx, "completion/"} })},
 		{name: "every number comes twice", storage: onDisk(badDisk{next: true})},
 	} {
 		found := uint64(0)

@@ -120,6 +120,7 @@ type simWorld struct {
 	servers []*simServer
 	units   []*simUnit
 	late    []lateMessage
+	above   *simAbove // nil where the servers have the issuer
 	// serving is the server that has the ledger, and asking the unit whose
 	// coroutine runs; nil when the world itself does.
 	serving *simServer
@@ -205,6 +206,9 @@ func newSimWorld(t testing.TB, parts *simParts, seed uint64, m mutant) *simWorld
 	if m.ledger != nil {
 		w.view = m.ledger(w, w.l)
 	}
+	if w.r.IntN(2) == 0 || m.above != nil {
+		w.above = newSimAbove(t, w)
+	}
 	for i := range 1 + w.r.IntN(3) {
 		s := &simServer{w: w, id: i}
 		w.servers = append(w.servers, s)
@@ -229,16 +233,19 @@ func (w *simWorld) start(t testing.TB, s *simServer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.s, err = New(Config{
-		Ledger: w.view, Registry: reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
+	c := Config{
+		Ledger: process{w.view, s, s.epoch}, Registry: reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
 		Dialect: acquirer.Default().WithClock(w.clock), Now: w.clock, Rand: simRand{w.r}, Intercept: s.intercept,
 		Observe: func(e Event) {
 			if w.verbose {
 				w.lines = append(w.lines, fmt.Sprintf("  server %d: %s %s %s", s.id, e.Terminal, e.Order, e.Text))
 			}
 		},
-	})
-	if err != nil {
+	}
+	if w.above != nil {
+		c.Issuer, c.Upstream = nil, simLine{w.above, s}
+	}
+	if s.s, err = New(c); err != nil {
 		t.Fatal(err)
 	}
 	s.up = true
@@ -294,6 +301,10 @@ func (s *simServer) intercept(p Point) error {
 		if s.epoch != u.epoch {
 			return errSimCut
 		}
+	}
+	if p.Stage == StageAsked && w.chance(60, "server crashes before it asks above") {
+		s.crash("before it asks above")
+		return errSimCut
 	}
 	if p.Stage == StageCommitted && w.chance(80, "server crashes before it answers") {
 		s.crash("before it answers")
@@ -365,6 +376,13 @@ func (w *simWorld) run(t testing.TB) {
 		switch n := w.r.IntN(40); {
 		case n < 3:
 			w.deliver()
+			if w.above != nil {
+				w.above.deliver()
+			}
+		case n == 5 && w.above != nil:
+			if s := w.servers[w.r.IntN(len(w.servers))]; s.up {
+				w.forward(s)
+			}
 		case n == 3 && w.chance(2, "a server is killed"):
 			if s := w.servers[w.r.IntN(len(w.servers))]; s.up {
 				s.crash("by a signal")
@@ -405,12 +423,17 @@ func (w *simWorld) settle(t testing.TB) {
 	for _, u := range w.units {
 		u.recover("at the end")
 	}
+	w.forwardAll("after every unit has recovered")
 	for len(w.late) > 0 {
 		w.deliver()
+	}
+	for w.above != nil && len(w.above.late) > 0 {
+		w.above.deliver()
 	}
 	for _, u := range w.units {
 		u.recover("after the last message")
 	}
+	w.forwardAll("in the end")
 }
 
 // removable is a card that may be pulled out at any command.

@@ -70,6 +70,9 @@ func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Or
 			return reply{}, err
 		}
 	}
+	if err := s.pass(tx, w, &a, "void"); err != nil {
+		return reply{}, err
+	}
 	a.State, a.Changed = ledger.AuthVoided, w.now
 	return reply{code: codeApproved, said: "voided: the payment was taken back"}, tx.PutAuthorisation(a)
 }

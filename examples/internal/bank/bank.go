@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,7 @@ import (
 	"github.com/payunit/payunit/channel/noise"
 	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/examples/internal/demo"
+	"github.com/payunit/payunit/payment/acquirer/link"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -51,6 +53,9 @@ type Config struct {
 	Channel string
 	// PIN is what cardholders may do on the PIN pads; zero grants nothing.
 	PIN trade.PINPolicy
+	// Upstream is the address of the bank above, which then decides instead of
+	// this one's issuer; empty for none.
+	Upstream string
 	// Fault is the name of what goes wrong once; empty for nothing.
 	Fault string
 	// OnFault is told when it does; may be nil.
@@ -67,6 +72,7 @@ type Bank struct {
 	issuer   *issuer.Issuer
 	registry *host.Registry
 	server   *host.Server
+	line     *link.Client
 	once     sync.Once
 }
 
@@ -108,11 +114,18 @@ func (b *Bank) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.server, err = host.New(host.Config{
+	c := host.Config{
 		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
 		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
 		PINPolicy: func(string) trade.PINPolicy { return b.c.PIN },
-	})
+	}
+	if b.c.Upstream != "" {
+		if b.line, err = b.upstream(); err != nil {
+			return err
+		}
+		c.Issuer, c.Upstream = nil, b.line
+	}
+	b.server, err = host.New(c)
 	return err
 }
 
@@ -169,6 +182,19 @@ func OpenStore(ctx context.Context, store string) (*sql.DB, *sqlledger.Ledger, e
 	}
 	return db, l, nil
 }
+
+// ReadStore is OpenStore for a ledger that has to be there.
+func ReadStore(ctx context.Context, store string) (*sql.DB, *sqlledger.Ledger, error) {
+	if !strings.Contains(store, "://") {
+		if _, err := os.Stat(store); err != nil {
+			return nil, nil, fmt.Errorf("bank: store: %w", err)
+		}
+	}
+	return OpenStore(ctx, store)
+}
+
+// CardAccount reports whether an account is a card's.
+func CardAccount(account string) bool { return strings.HasPrefix(account, "card/") }
 
 // StoreName is a store's name for people: of a database's address, no password.
 func StoreName(store string) string {
@@ -254,7 +280,7 @@ func (b *Bank) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	m := newMux(l)
 	h := &http.Server{Handler: b.handler(), ReadHeaderTimeout: 5 * time.Second}
-	errs := make(chan error, 3)
+	errs := make(chan error, 4)
 	var wg sync.WaitGroup
 	// Whichever part ends ends the others.
 	wg.Go(func() { defer stop(); errs <- b.server.Serve(ctx, m.channels) })
@@ -264,6 +290,8 @@ func (b *Bank) Serve(ctx context.Context, l net.Listener) error {
 			errs <- err
 		}
 	})
+	wg.Go(func() { defer stop(); errs <- b.serveLines(ctx, m.lines) })
+	wg.Go(func() { b.server.Forward(ctx) })
 	wg.Go(func() { defer stop(); errs <- m.run(ctx) })
 	<-ctx.Done()
 	// The requests under way are answered; new ones find the port closed.
@@ -282,11 +310,14 @@ func (b *Bank) Serve(ctx context.Context, l net.Listener) error {
 func (b *Bank) Close() error {
 	var err error
 	b.once.Do(func() {
+		if b.line != nil {
+			err = b.line.Close()
+		}
 		if b.issuer != nil {
 			b.issuer.Close()
 		}
 		if b.ledger != nil {
-			err = b.ledger.Close()
+			err = errors.Join(err, b.ledger.Close())
 		}
 		if b.db != nil {
 			err = errors.Join(err, b.db.Close())

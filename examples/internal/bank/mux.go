@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// mux tells the two kinds of connection on one port apart by their first byte: a
-// letter begins HTTP, anything else a channel.
+// mux tells the kinds of connection on one port apart by their first byte: a letter
+// begins HTTP, a digit another bank's line, anything else a channel.
 type mux struct {
-	l              net.Listener
-	channels, http *side
+	l                     net.Listener
+	channels, http, lines *side
 }
 
 // peekTime is how long a connection may wait with its first byte.
@@ -24,7 +24,7 @@ const peekTime = 10 * time.Second
 const acceptPause = 20 * time.Millisecond
 
 func newMux(l net.Listener) *mux {
-	return &mux{l: l, channels: newSide(l), http: newSide(l)}
+	return &mux{l: l, channels: newSide(l), http: newSide(l), lines: newSide(l)}
 }
 
 // run accepts until ctx ends.
@@ -33,6 +33,7 @@ func (m *mux) run(ctx context.Context) error {
 	defer stop()
 	defer m.channels.Close()
 	defer m.http.Close()
+	defer m.lines.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
@@ -76,8 +77,11 @@ func (m *mux) sort(ctx context.Context, c net.Conn) {
 		return
 	}
 	s := m.channels
-	if b[0] >= 'A' && b[0] <= 'Z' {
+	switch {
+	case b[0] >= 'A' && b[0] <= 'Z':
 		s = m.http
+	case b[0] >= '0' && b[0] <= '9':
+		s = m.lines
 	}
 	s.give(peeked{c, r})
 }

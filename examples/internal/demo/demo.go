@@ -35,6 +35,9 @@ type Keys struct {
 	ServerTLS ed25519.PrivateKey
 	// Registry is the key behind activation codes and digests.
 	Registry secret.Bytes
+	// Line is the key of the lines between banks; empty when the file has
+	// none.
+	Line secret.Bytes
 	// Base are the base derivation keys.
 	Base host.Keys
 	// Token opens the merchant's interface.
@@ -50,6 +53,7 @@ type keysFile struct {
 	MAC      string `json:"bdk_mac"`
 	PINTDES  string `json:"bdk_pin_tdes"`
 	MACTDES  string `json:"bdk_mac_tdes"`
+	Line     string `json:"line_key"`
 	Token    string `json:"merchant_token"`
 }
 
@@ -61,7 +65,7 @@ func Default() (Keys, error) {
 	}
 	return keysFile{
 		Server: of("server", 32), TLS: of("server tls", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
-		PINTDES: of("pin tdes", 16), MACTDES: of("mac tdes", 16), Token: Token,
+		PINTDES: of("pin tdes", 16), MACTDES: of("mac tdes", 16), Line: of("line", 16), Token: Token,
 	}.keys()
 }
 
@@ -70,7 +74,8 @@ var ErrKeys = errors.New("keys file")
 
 // ParseKeys reads a keys file: a JSON object with server_key and registry_key
 // (hex of 32 bytes), bdk_pin, bdk_mac, bdk_pin_tdes, bdk_mac_tdes (hex of 16),
-// merchant_token and, for channels over TLS, server_tls_key (hex of 32).
+// merchant_token and, for channels over TLS, server_tls_key (hex of 32), for lines
+// between banks line_key (hex of 16).
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -109,6 +114,13 @@ func (f keysFile) keys() (Keys, error) {
 			return Keys{}, fmt.Errorf("%w: member %d, %s, is not the hex of %d bytes", ErrKeys, i+1, x.name, x.n)
 		}
 		*x.into = secret.NewBytes(b)
+	}
+	if f.Line != "" {
+		b, err := hex.DecodeString(f.Line)
+		if err != nil || len(b) != 16 {
+			return Keys{}, fmt.Errorf("%w: line_key is not the hex of 16 bytes", ErrKeys)
+		}
+		k.Line = secret.NewBytes(b)
 	}
 	k.Base.PIN.ID, k.Base.MAC.ID = [4]byte{'P', 'I', 'N', 'A'}, [4]byte{'M', 'A', 'C', 'A'}
 	k.Base.PINTDES.ID, k.Base.MACTDES.ID = [4]byte{'P', 'I', 'N', 'T'}, [4]byte{'M', 'A', 'C', 'T'}

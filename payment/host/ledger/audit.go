@@ -13,6 +13,9 @@ type Report struct {
 	// Pending is the number of authorisations that are booked and neither
 	// completed nor reversed.
 	Pending int
+	// Asked is the number of requests that an acquirer above was asked about,
+	// and whose answer is not known.
+	Asked int
 	// Hash is the last link of the chain of entries: kept elsewhere, it proves
 	// later that nothing before it was changed.
 	Hash [32]byte
@@ -37,6 +40,7 @@ func Audit(ctx context.Context, l Ledger) (Report, error) {
 			live:     map[string]Authorisation{},
 			voided:   map[Key]Authorisation{},
 			taken:    map[Key]Authorisation{},
+			asked:    map[Key]Authorisation{},
 			refunds:  map[string]int64{},
 			refunded: map[string]Order{},
 		}
@@ -72,6 +76,8 @@ type auditor struct {
 	// voided and taken are the authorisations that a void undid, or that are
 	// completed.
 	voided, taken map[Key]Authorisation
+	// asked are those whose answer is not known.
+	asked map[Key]Authorisation
 	// refunds are the sums of the live refunds by the order that they give
 	// back of, refunded the orders that say so of themselves.
 	refunds  map[string]int64
@@ -173,6 +179,9 @@ func (a *auditor) authorisation(v Authorisation) error {
 		a.live[v.Order] = v
 	case AuthVoided:
 		a.voided[v.Key] = v
+	case AuthAsked:
+		a.report.Asked++
+		a.asked[v.Key] = v
 	case AuthDeclined, AuthAnswered, AuthReversed:
 	default:
 		a.wrong("authorisation %s: state is not known", v.Key)
@@ -238,6 +247,7 @@ func (a *auditor) order(o Order) error {
 	a.report.Orders++
 	live, booked := a.live[o.ID]
 	delete(a.live, o.ID)
+	asked, isAsked := a.asked[o.Authorisation]
 	undone, isVoided := a.voided[o.Authorisation]
 	taken, isTaken := a.taken[o.Authorisation]
 	switch {
@@ -256,6 +266,7 @@ func (a *auditor) order(o Order) error {
 	case o.Type == "void" && o.State == OrderPaid && (!isVoided || undone.Order != o.Original):
 		a.wrong("order %s is a void of %s, which is not voided", o.ID, o.Original)
 	case o.Type == "void" && o.State == OrderPaid:
+	case o.State == OrderPending && isAsked && !booked && asked.Order == o.ID:
 	case o.State == OrderOpen && booked:
 		a.wrong("order %s is open and booked by %s", o.ID, live.Key)
 	case o.State == OrderOpen:

@@ -52,6 +52,7 @@ type Tx interface {
 	Terminals
 	Authorisations
 	Batches
+	Outbox
 	Cards
 	Book
 	Reader
@@ -97,6 +98,18 @@ type Batches interface {
 	Batch(terminal, currency string) (Batch, error)
 	// PutBatch writes a batch.
 	PutBatch(b Batch) error
+}
+
+// Outbox is what the server owes to the acquirer above it.
+type Outbox interface {
+	// Outgoing returns a message by its id, or ErrNotFound.
+	Outgoing(id string) (Outgoing, error)
+	// PutOutgoing writes a message.
+	PutOutgoing(o Outgoing) error
+	// DeleteOutgoing strikes a message out; one that is not there is no error.
+	DeleteOutgoing(id string) error
+	// EachOutgoing walks over the messages, the oldest first.
+	EachOutgoing(fn func(Outgoing) error) error
 }
 
 // Cards are the changing facts about cards.

@@ -121,6 +121,7 @@ type AuthState string
 const (
 	AuthDeclined  AuthState = "declined"  // refused, nothing was booked
 	AuthAnswered  AuthState = "answered"  // a question that moves no money, and was answered
+	AuthAsked     AuthState = "asked"     // the acquirer above is asked, its answer is not known
 	AuthApproved  AuthState = "approved"  // booked, to be completed or reversed
 	AuthHeld      AuthState = "held"      // a pre-authorisation: booked, the card has approved too
 	AuthCompleted AuthState = "completed" // booked, the card has approved too

@@ -35,6 +35,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"sequences", sequences},
 		{"authorisations", authorisations},
 		{"cards", cards},
+		{"outgoing messages", outbox},
 		{"batches", batches},
 		{"postings", postings},
 		{"refused entries", refusedEntries},

@@ -46,6 +46,7 @@ type Ledger struct {
 	booked    map[string]int
 	balances  map[account]int64
 	sequences map[string]uint64
+	outgoing  map[string]ledger.Outgoing
 }
 
 type account struct{ name, currency string }
@@ -58,7 +59,7 @@ func New() *Ledger {
 		turn: make(chan struct{}, 1), orders: map[string]ledger.Order{}, terms: map[string]ledger.Terminal{}, byKey: map[string]string{},
 		activations: map[string]ledger.Activation{}, auths: map[ledger.Key]ledger.Authorisation{}, cards: map[string]ledger.Card{},
 		batches: map[account]ledger.Batch{},
-		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{},
+		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{}, outgoing: map[string]ledger.Outgoing{},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 3 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 4 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -105,6 +105,7 @@ var postgresSchema = [...]string{
 		value BIGINT NOT NULL
 	)`,
 	postgresBatches,
+	postgresOutgoing,
 	`CREATE TABLE turn (number BIGINT NOT NULL)`,
 	`INSERT INTO turn (number) VALUES (0)`,
 	`CREATE TABLE payunit_ledger (version BIGINT NOT NULL)`,
@@ -115,7 +116,18 @@ var postgresSchema = [...]string{
 // version 2.
 var postgresUpgrades = [...][]string{
 	{postgresBatches, `UPDATE payunit_ledger SET version = 3`},
+	{postgresOutgoing, `UPDATE payunit_ledger SET version = 4`},
 }
+
+const postgresOutgoing = `CREATE TABLE outgoing (
+		id TEXT COLLATE "C" PRIMARY KEY,
+		number BIGINT NOT NULL,
+		authorisation TEXT NOT NULL,
+		message BYTEA NOT NULL,
+		due BIGINT NOT NULL,
+		attempts BIGINT NOT NULL,
+		created BIGINT NOT NULL
+	)`
 
 const postgresBatches = `CREATE TABLE batches (
 		terminal TEXT COLLATE "C" NOT NULL,

@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 3
+const version = 4
 
-// schema is version 3 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 4 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -110,6 +110,7 @@ var schema = [...]string{
 		value INTEGER NOT NULL
 	) WITHOUT ROWID`,
 	sqliteBatches,
+	sqliteOutgoing,
 	fmt.Sprintf(`PRAGMA application_id = %d`, application),
 	fmt.Sprintf(`PRAGMA user_version = %d`, version),
 }
@@ -123,7 +124,18 @@ var upgrades = [...][]string{
 		`PRAGMA user_version = 2`,
 	},
 	{sqliteBatches, `PRAGMA user_version = 3`},
+	{sqliteOutgoing, `PRAGMA user_version = 4`},
 }
+
+const sqliteOutgoing = `CREATE TABLE outgoing (
+		id TEXT PRIMARY KEY,
+		number INTEGER NOT NULL,
+		authorisation TEXT NOT NULL,
+		message BLOB NOT NULL,
+		due INTEGER NOT NULL,
+		attempts INTEGER NOT NULL,
+		created INTEGER NOT NULL
+	) WITHOUT ROWID`
 
 const sqliteBatches = `CREATE TABLE batches (
 		terminal TEXT NOT NULL,

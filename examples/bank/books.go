@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/payunit/payunit/examples/internal/bank"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
+)
+
+// books is a command that reads a ledger: bank audit, bank report. A bank may
+// serve from it meanwhile.
+func books(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("bank "+name, flag.ContinueOnError)
+	f.SetOutput(stderr)
+	store := f.String("store", "bank.db", "the ledger: a SQLite file, or postgres://USER@HOST/DATABASE")
+	asJSON := f.Bool("json", false, "print one JSON object")
+	day := f.String("day", "", "report: the day, YYYY-MM-DD in UTC; empty is today")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	from := time.Now().UTC().Truncate(24 * time.Hour)
+	if *day != "" {
+		var err error
+		if from, err = time.Parse(time.DateOnly, *day); err != nil {
+			fmt.Fprintf(stderr, "bank report: -day: want YYYY-MM-DD\n")
+			return 2
+		}
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(stderr, "bank %s: unexpected argument %q\n", name, f.Arg(0))
+		return 2
+	}
+	db, l, err := bank.ReadStore(ctx, *store)
+	if err != nil {
+		fmt.Fprintf(stderr, "%v\n", err)
+		return 1
+	}
+	defer func() { _, _ = l.Close(), db.Close() }()
+	var code int
+	if name == "audit" {
+		code, err = auditOf(ctx, l, *asJSON, stdout)
+	} else {
+		err = reportOf(ctx, l, from, *asJSON, stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "bank %s: %v\n", name, err)
+		return 1
+	}
+	return code
+}
+
+// auditOf checks the ledger, and says what is wrong, first things first. Exit 1
+// when anything is.
+func auditOf(ctx context.Context, l ledger.Ledger, asJSON bool, w io.Writer) (int, error) {
+	r, err := ledger.Audit(ctx, l)
+	if err != nil {
+		return 1, err
+	}
+	code := 0
+	if len(r.Problems) > 0 {
+		code = 1
+	}
+	if asJSON {
+		if r.Problems == nil {
+			r.Problems = []string{}
+		}
+		return code, json.NewEncoder(w).Encode(map[string]any{
+			"entries": r.Entries, "orders": r.Orders, "authorisations": r.Authorisations, "pending": r.Pending, "asked": r.Asked,
+			"hash": fmt.Sprintf("%x", r.Hash), "problems": r.Problems,
+		})
+	}
+	fmt.Fprintf(w, "%d entries, %d orders, %d requests; %d booked and waiting for the card's last word, %d under way at the acquirer above\n",
+		r.Entries, r.Orders, r.Authorisations, r.Pending, r.Asked)
+	fmt.Fprintf(w, "chain of entries: %x\n", r.Hash)
+	for _, p := range r.Problems {
+		fmt.Fprintf(w, "WRONG: %s\n", p)
+	}
+	if code == 0 {
+		fmt.Fprintln(w, "everything holds")
+	}
+	return code, nil
+}
+
+// total is what one kind of entry comes to in one currency.
+type total struct {
+	Kind     string `json:"kind"`
+	Currency string `json:"currency"`
+	Count    int    `json:"count"`
+	Minor    int64  `json:"minor"`
+	Amount   string `json:"amount"`
+}
+
+// balance is what an account holds.
+type balance struct {
+	Account  string `json:"account"`
+	Currency string `json:"currency"`
+	Minor    int64  `json:"minor"`
+	Amount   string `json:"amount"`
+}
+
+// reportOf shows a day's bookings by kind, the merchants' accounts as they are now,
+// and what is owed to the acquirer above.
+func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool, w io.Writer) error {
+	until := from.Add(24 * time.Hour)
+	sums := map[[2]string]*total{}
+	balances := []balance{}
+	owed := 0
+	err := l.View(ctx, func(tx ledger.Tx) error {
+		clear(sums)
+		balances, owed = balances[:0], 0
+		err := tx.EachEntry(func(b ledger.Booked) error {
+			if b.Time.Before(from) || !b.Time.Before(until) {
+				return nil
+			}
+			seen := map[string]bool{}
+			for _, p := range b.Postings {
+				if p.Amount.Minor <= 0 {
+					continue
+				}
+				k := [2]string{string(b.Kind), p.Amount.Currency.Code()}
+				if sums[k] == nil {
+					sums[k] = &total{Kind: k[0], Currency: k[1]}
+				}
+				sums[k].Minor += p.Amount.Minor
+				if !seen[k[1]] {
+					seen[k[1]] = true
+					sums[k].Count++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = tx.EachBalance(func(account, currency string, minor int64) error {
+			if !bank.CardAccount(account) {
+				balances = append(balances, balance{Account: account, Currency: currency, Minor: minor})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.EachOutgoing(func(ledger.Outgoing) error { owed++; return nil })
+	})
+	if err != nil {
+		return err
+	}
+	totals := []total{}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		t := *sums[k]
+		t.Amount = decimal(t.Minor, t.Currency)
+		totals = append(totals, t)
+	}
+	for i, b := range balances {
+		balances[i].Amount = decimal(b.Minor, b.Currency)
+	}
+	if asJSON {
+		return json.NewEncoder(w).Encode(map[string]any{"day": from.Format(time.DateOnly), "totals": totals, "balances": balances, "owed_above": owed})
+	}
+	fmt.Fprintf(w, "%s (UTC)\n", from.Format(time.DateOnly))
+	for _, t := range totals {
+		fmt.Fprintf(w, "  %-10s %6d  %14s %s\n", t.Kind, t.Count, t.Amount, t.Currency)
+	}
+	fmt.Fprintln(w, "accounts, now")
+	for _, b := range balances {
+		fmt.Fprintf(w, "  %-28s %14s %s\n", b.Account, b.Amount, b.Currency)
+	}
+	fmt.Fprintf(w, "%d messages are owed to the acquirer above\n", owed)
+	return nil
+}
+
+func decimal(minor int64, currency string) string {
+	c, err := money.ByCode(currency)
+	if err != nil {
+		return fmt.Sprint(minor)
+	}
+	return money.New(minor, c).Decimal()
+}

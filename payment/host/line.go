@@ -1,0 +1,175 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// linePrefix is before the terminal ids of messages that came over a line: they
+// are another server's terminals.
+const linePrefix = "line:"
+
+// Acquire answers an ISO 8583 request of another payment server, whose acquirer
+// this one is: it decides, and books, as for a unit's message. There is no order
+// for it here; one is made of the request. Its terminal's keys are this server's
+// base keys', as far as the PIN block goes. Nil: no answer, since what the
+// message did is not known to be durable.
+//
+// The line has to be an authenticated one: see link.Host.
+func (s *Server) Acquire(ctx context.Context, m *acquirer.Message) *acquirer.Message {
+	began := s.c.Now()
+	if len(m.MTI) != 4 || m.MTI[1] == '8' {
+		return s.lineAnswer(m, reply{code: codeApproved})
+	}
+	w := &work{m: m.Clone(), now: began, terminal: &ledger.Terminal{
+		ID: linePrefix + m.TerminalID, MerchantID: m.MerchantID, PINFormat: m.PINFormat, Number: 1, DeviceKey: []byte{0},
+	}}
+	defer w.wipe()
+	if m.Amount == nil {
+		return s.lineAnswer(m, reply{code: codeFormat, said: "refused: no amount"})
+	}
+	if m.PINBlock != nil {
+		s.decipherLine(w)
+	}
+	var r reply
+	err := s.c.Ledger.Update(ctx, func(tx ledger.Tx) (err error) {
+		r, err = s.acquire(ctx, tx, w)
+		return err
+	})
+	if err != nil {
+		s.tell(w.terminal.ID, "", "message of a line failed: %v", err)
+		return nil
+	}
+	s.c.Observe(Event{Terminal: w.terminal.ID, Code: r.code, Took: s.c.Now().Sub(began), Text: fmt.Sprintf("%s %s: %s", m.MTI, m.STAN, r.said)})
+	return s.lineAnswer(m, r)
+}
+
+func (s *Server) lineAnswer(m *acquirer.Message, r reply) *acquirer.Message {
+	out, err := m.Response(r.code)
+	if err != nil {
+		s.tell(linePrefix+m.TerminalID, "", "answering a line: %v", err)
+		return nil
+	}
+	out.AuthCode, out.ICC, out.Other = r.authCode, bytes.Clone(r.icc), r.other
+	return out
+}
+
+// decipherLine reads the PIN block of another server's terminal.
+func (s *Server) decipherLine(w *work) {
+	w.pinBad = true
+	keys, ok := s.bases[w.m.PINFormat]
+	if !ok || !bytes.HasPrefix(w.m.PINKSN, keys.pin.id[:]) {
+		return
+	}
+	pan, err := panOf(w.m)
+	if err != nil {
+		return
+	}
+	defer pan.Wipe()
+	k, err := keys.pin.host.Transaction(w.m.PINKSN)
+	if err != nil {
+		return
+	}
+	defer k.Wipe()
+	pin, err := k.DecryptPIN(w.m.PINBlock, pan)
+	if err != nil {
+		return
+	}
+	// The other server takes a key once; here a request is told by its numbers.
+	w.pin, w.pinCounter, w.pinBad = pin, 1, false
+}
+
+// acquire carries a line's message out inside its transaction.
+func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
+	m := w.m
+	class := m.MTI[:3]
+	if offline(m) {
+		class = "020"
+	}
+	switch class {
+	case "010", "020":
+		k, ok := keyOf(w, m.STAN)
+		if !ok {
+			return reply{code: codeFormat, said: "refused: STAN or RRN is missing"}, nil
+		}
+		m.Order = k.String()
+		if err := lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(lineType(m)), Amount: *m.Amount, Cashback: max(cash(m), 0)}); err != nil {
+			return reply{}, err
+		}
+		t := *w.terminal
+		return s.request(ctx, tx, w, &t)
+	case "012", "022", "040", "042":
+	default:
+		return reply{code: codeUnsupported, said: "refused: no such message type on a line"}, nil
+	}
+	if m.Original == nil {
+		return reply{code: codeFormat, said: "refused: no original"}, nil
+	}
+	k, ok := keyOf(w, m.Original.STAN)
+	if !ok {
+		return reply{code: codeFormat, said: "refused: STAN or RRN of the original is missing"}, nil
+	}
+	m.Order = ""
+	a, err := tx.Authorisation(k)
+	if err == nil {
+		err = s.lineFollowUp(tx, w, &a)
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return reply{}, err
+	}
+	switch m.MTI[:3] {
+	case "012":
+		return s.hold(tx, w)
+	case "022":
+		return s.completion(tx, w)
+	}
+	return s.reversal(tx, w)
+}
+
+// lineFollowUp names the order that an advice or a reversal is for: that of its
+// original, or, where a void or the completion of a pre-authorisation comes, one
+// that is made of it.
+func (s *Server) lineFollowUp(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
+	m := w.m
+	m.Order = a.Order
+	o, err := tx.Order(a.Order)
+	if err != nil {
+		return err
+	}
+	stands := a.State == ledger.AuthCompleted || a.State == ledger.AuthHeld || a.State == ledger.AuthVoided
+	switch {
+	case m.MTI[:3] == "040" && m.Reason == acquirer.ReasonCancelled && stands:
+		m.Order += "/void"
+		return lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(trade.Void), Amount: a.Amount, Original: a.Order})
+	case m.MTI[:3] == "022" && o.Type == string(trade.Preauth) && stands:
+		m.Order += "/completion"
+		return lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(trade.Completion), Amount: *m.Amount, Original: a.Order})
+	}
+	return nil
+}
+
+// lineOrder writes an order unless it is there.
+func lineOrder(tx ledger.Tx, w *work, o ledger.Order) error {
+	_, err := tx.Order(o.ID)
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	o.Merchant, o.State, o.Created = w.terminal.MerchantID, ledger.OrderOpen, w.now
+	return tx.PutOrder(o)
+}
+
+// lineType is the type of trade that a request is.
+func lineType(m *acquirer.Message) trade.Type {
+	for _, t := range []trade.Type{trade.Sale, trade.Cashback, trade.Refund, trade.Preauth, trade.Balance, trade.Verification} {
+		if asked(m, t) {
+			return t
+		}
+	}
+	return trade.Sale
+}
