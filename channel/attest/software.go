@@ -1,3 +1,5 @@
+//go:build !release || software
+
 package attest
 
 import (

@@ -16,13 +16,6 @@ type Revocations interface {
 	Revoked(ctx context.Context, serial *big.Int) (bool, error)
 }
 
-// InsecureNoRevocations takes every certificate for good: keys that leaked from
-// devices, and there are many, attest whatever their finder likes.
-type InsecureNoRevocations struct{}
-
-// Revoked implements Revocations.
-func (InsecureNoRevocations) Revoked(context.Context, *big.Int) (bool, error) { return false, nil }
-
 // ErrStatusList: a status list can't be read, or is too old to go by.
 var ErrStatusList = errors.New("android: status list")
 

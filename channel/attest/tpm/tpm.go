@@ -70,13 +70,6 @@ func (g Golden) Accept(_ context.Context, values PCRs) error {
 	return nil
 }
 
-// InsecureAnyPCRs accepts whatever a machine booted: evidence then proves which
-// TPM it is, and nothing of what runs beside it.
-type InsecureAnyPCRs struct{}
-
-// Accept implements PCRPolicy.
-func (InsecureAnyPCRs) Accept(context.Context, PCRs) error { return nil }
-
 // Config makes a Verifier.
 type Config struct {
 	// Roots are the certification authorities whose AK certificates count. No

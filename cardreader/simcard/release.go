@@ -1,0 +1,6 @@
+//go:build release
+
+package simcard
+
+// A release has no simulators and no test keys: this does not compile.
+var _ = thisPackageIsLeftOutOfReleases
