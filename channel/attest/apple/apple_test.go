@@ -296,20 +296,21 @@ func TestAttestation(t *testing.T) {
 		change func(m *maker)
 		want   channel.Reason
 	}{
-		"good":                 {func(*maker) {}, ""},
-		"another challenge":    {func(m *maker) { m.challenge = make([]byte, 32) }, channel.ReasonChallenge},
-		"another nonce":        {func(m *maker) { m.nonce = make([]byte, 32) }, channel.ReasonChallenge},
-		"no nonce":             {func(m *maker) { m.noNonce = true }, channel.ReasonFormat},
-		"more than a nonce":    {func(m *maker) { m.afterNonce = []byte{5, 0} }, channel.ReasonFormat},
-		"another app":          {func(m *maker) { m.app += "s" }, channel.ReasonApp},
-		"used before":          {func(m *maker) { m.counter = 1 }, channel.ReasonReplay},
-		"development":          {func(m *maker) { m.aaguid = aaguidDevelopment }, channel.ReasonPlatform},
-		"another id":           {func(m *maker) { m.id = otherID[:] }, channel.ReasonDevice},
-		"another credential":   {func(m *maker) { m.credential = otherID[:] }, channel.ReasonDevice},
-		"a shorter credential": {func(m *maker) { m.credential = m.credential[:31] }, channel.ReasonDevice},
-		"another key beside":   {func(m *maker) { m.cose = other }, channel.ReasonDevice},
-		"over":                 {func(m *maker) { m.until = testNow.Add(-time.Second) }, channel.ReasonExpired},
-		"bytes after":          {func(m *maker) { m.after = []byte{0} }, channel.ReasonFormat},
+		"good":                      {func(*maker) {}, ""},
+		"another challenge":         {func(m *maker) { m.challenge = make([]byte, 32) }, channel.ReasonChallenge},
+		"another nonce":             {func(m *maker) { m.nonce = make([]byte, 32) }, channel.ReasonChallenge},
+		"no nonce":                  {func(m *maker) { m.noNonce = true }, channel.ReasonFormat},
+		"more than a nonce":         {func(m *maker) { m.afterNonce = []byte{5, 0} }, channel.ReasonFormat},
+		"another app":               {func(m *maker) { m.app += "s" }, channel.ReasonApp},
+		"used before":               {func(m *maker) { m.counter = 1 }, channel.ReasonReplay},
+		"development":               {func(m *maker) { m.aaguid = aaguidDevelopment }, channel.ReasonPlatform},
+		"another id":                {func(m *maker) { m.id = otherID[:] }, channel.ReasonDevice},
+		"another id and credential": {func(m *maker) { m.id, m.credential = otherID[:], otherID[:] }, channel.ReasonDevice},
+		"another credential":        {func(m *maker) { m.credential = otherID[:] }, channel.ReasonDevice},
+		"a shorter credential":      {func(m *maker) { m.credential = m.credential[:31] }, channel.ReasonDevice},
+		"another key beside":        {func(m *maker) { m.cose = other }, channel.ReasonDevice},
+		"over":                      {func(m *maker) { m.until = testNow.Add(-time.Second) }, channel.ReasonExpired},
+		"bytes after":               {func(m *maker) { m.after = []byte{0} }, channel.ReasonFormat},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, k := newMaker(t), &MemoryKeys{}

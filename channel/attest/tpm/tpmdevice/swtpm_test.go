@@ -5,7 +5,9 @@ package tpmdevice
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -25,8 +27,12 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/channel/attest/tpm"
 	"github.com/payunit/payunit/channel/attest/tpm/akca"
+	"github.com/payunit/payunit/channel/channeltest"
+	"github.com/payunit/payunit/channel/noise"
+	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/trusted/tpm/swtpmtest"
 )
 
@@ -367,6 +373,110 @@ func unrestricted(t *testing.T, area []byte) []byte {
 	}
 	p.ObjectAttributes.Restricted = false
 	return tpm2.Marshal(p)
+}
+
+// TestChannels: the quote of a handshake opens a channel of either kind, and only
+// that one; a platform that changes is refused with a reason.
+func TestChannels(t *testing.T) {
+	w := newWorld(t)
+	m := swtpmtest.Start(t)
+	leaveFactory(t, m, w.maker, nil)
+	a := newAttester(t, m)
+	w.certify(t, a)
+	policy, err := attest.NewPolicy(attest.PolicyConfig{
+		Verifiers: map[string]channel.Verifier{tpm.Type: w.verifier(t, tpm.Golden{16: {{}}})}, Minimum: channel.AssuranceHardware,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	yes := func(context.Context, channel.Identity) error { return nil }
+	_, deviceKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, serverKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, server := newStatic(t), newStatic(t)
+	kinds := map[string]func(channel.Attester) (channel.Handshaker, channel.Handshaker, error){
+		"noise": func(by channel.Attester) (channel.Handshaker, channel.Handshaker, error) {
+			c, err := noise.NewClient(noise.ClientConfig{Static: device, Attester: by, ServerKey: server.k.PublicKey().Bytes()})
+			s, err2 := noise.NewServer(noise.ServerConfig{Static: server, Verifier: policy, Authorize: yes})
+			return c, s, errors.Join(err, err2)
+		},
+		"tls": func(by channel.Attester) (channel.Handshaker, channel.Handshaker, error) {
+			c, err := tlschan.NewClient(tlschan.ClientConfig{Key: deviceKey, Attester: by, ServerKey: serverKey.Public().(ed25519.PublicKey)})
+			s, err2 := tlschan.NewServer(tlschan.ServerConfig{Key: serverKey, Verifier: policy, Authorize: yes})
+			return c, s, errors.Join(err, err2)
+		},
+	}
+	run := func(kind string, by channel.Attester) (channel.Conn, error, error) {
+		c, s, err := kinds[kind](by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far := channeltest.Pipe()
+		done := beside(func() error { _, err := c.Client(t.Context(), near); return err })
+		conn, serr := s.Server(t.Context(), far)
+		return conn, <-done, serr
+	}
+	for kind := range kinds {
+		conn, cerr, serr := run(kind, a)
+		if cerr != nil || serr != nil {
+			t.Fatalf("%s: client %v, server %v", kind, cerr, serr)
+		}
+		if c := conn.Peer().Claims; c.Assurance != channel.AssuranceHardware || len(c.Device) != 32 || c.Expires.IsZero() {
+			t.Errorf("%s: claims %+v", kind, c)
+		}
+		var refused *channel.EvidenceError
+		if _, cerr, serr := run(kind, replay{a}); !errors.Is(cerr, channel.ErrRefused) || !errors.As(serr, &refused) || refused.Reason != channel.ReasonChallenge {
+			t.Errorf("%s, with a quote for another handshake: client %v, server %v", kind, cerr, serr)
+		}
+	}
+	extend(t, m, 16)
+	for kind := range kinds {
+		var refused *channel.EvidenceError
+		if _, cerr, serr := run(kind, a); !errors.Is(cerr, channel.ErrRefused) || !errors.As(serr, &refused) || refused.Reason != channel.ReasonPlatform {
+			t.Errorf("%s, of another platform: client %v, server %v", kind, cerr, serr)
+		}
+	}
+}
+
+// replay answers another challenge than it is given.
+type replay struct{ channel.Attester }
+
+func (r replay) Attest(ctx context.Context, _ []byte) (channel.Evidence, error) {
+	return r.Attester.Attest(ctx, make([]byte, 32))
+}
+
+// beside runs a call beside the test.
+func beside(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// static is an X25519 key.
+type static struct{ k *ecdh.PrivateKey }
+
+func newStatic(t *testing.T) static {
+	t.Helper()
+	k, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return static{k}
+}
+
+func (s static) PublicKey(context.Context) ([]byte, error) { return s.k.PublicKey().Bytes(), nil }
+
+func (s static) ECDH(_ context.Context, peer []byte) ([]byte, error) {
+	p, err := ecdh.X25519().NewPublicKey(peer)
+	if err != nil {
+		return nil, err
+	}
+	return s.k.ECDH(p)
 }
 
 // TestCancelled: a call returns with its context, and the TPM is in order.
