@@ -108,15 +108,21 @@ func (r *Ring) protection(ctx context.Context, name string) (secret.Bytes, error
 // of one that is there. The block's header is the key's: its usage, mode and
 // exportability. Errors are keyblock's and the modules'.
 func (r *Ring) Load(ctx context.Context, name string, transport *keyblock.Key, block string) (*Handle, error) {
-	k, err := keyblock.Open(transport, block)
+	var err error
+	secret.Do(func() { err = r.load(ctx, name, transport, block) })
 	if err != nil {
 		return nil, fmt.Errorf("keyring: %s: %w", name, err)
 	}
-	defer k.Wipe()
-	if err := r.keep(ctx, name, k); err != nil {
-		return nil, fmt.Errorf("keyring: %s: %w", name, err)
-	}
 	return &Handle{r, name}, nil
+}
+
+func (r *Ring) load(ctx context.Context, name string, transport *keyblock.Key, block string) error {
+	k, err := keyblock.Open(transport, block)
+	if err != nil {
+		return err
+	}
+	defer k.Wipe()
+	return r.keep(ctx, name, k)
 }
 
 func (r *Ring) keep(ctx context.Context, name string, k *keyblock.Key) error {
@@ -163,7 +169,8 @@ func (r *Ring) Delete(ctx context.Context, name string) error {
 
 // with lends the key to f and wipes it.
 func (h *Handle) with(ctx context.Context, f func(*keyblock.Key) error) error {
-	err := h.lend(ctx, f)
+	var err error
+	secret.Do(func() { err = h.lend(ctx, f) })
 	if err != nil {
 		return fmt.Errorf("keyring: %s: %w", h.name, err)
 	}

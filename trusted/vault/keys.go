@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/trusted"
 )
 
@@ -52,51 +53,57 @@ func (v *Vault) x25519(ctx context.Context, name string) (*ecdh.PrivateKey, erro
 }
 
 // PublicKey implements trusted.KeyStore.
-func (v *Vault) PublicKey(ctx context.Context, name string) ([]byte, error) {
-	k, err := v.x25519(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return k.PublicKey().Bytes(), nil
+func (v *Vault) PublicKey(ctx context.Context, name string) (pub []byte, err error) {
+	secret.Do(func() {
+		var k *ecdh.PrivateKey
+		if k, err = v.x25519(ctx, name); err == nil {
+			pub = k.PublicKey().Bytes()
+		}
+	})
+	return pub, err
 }
 
 // ECDH implements trusted.KeyStore.
-func (v *Vault) ECDH(ctx context.Context, name string, peer []byte) ([]byte, error) {
-	k, err := v.x25519(ctx, name)
-	if err != nil {
-		return nil, err
-	}
+func (v *Vault) ECDH(ctx context.Context, name string, peer []byte) (shared []byte, err error) {
 	p, err := ecdh.X25519().NewPublicKey(peer)
 	if err != nil {
 		return nil, fmt.Errorf("vault: peer's public key: %w", err)
 	}
-	s, err := k.ECDH(p)
-	if err != nil {
-		return nil, fmt.Errorf("vault: key agreement: %w", err)
-	}
-	return s, nil
+	secret.Do(func() {
+		var k *ecdh.PrivateKey
+		if k, err = v.x25519(ctx, name); err != nil {
+			return
+		}
+		if shared, err = k.ECDH(p); err != nil {
+			err = fmt.Errorf("vault: key agreement: %w", err)
+		}
+	})
+	return shared, err
+}
+
+// ed25519 lends a signing key to f.
+func (v *Vault) ed25519(ctx context.Context, name string, f func(ed25519.PrivateKey)) (err error) {
+	secret.Do(func() {
+		var seed []byte
+		if seed, err = v.seed(ctx, "ed25519", name); err != nil {
+			return
+		}
+		defer clear(seed)
+		k := ed25519.NewKeyFromSeed(seed)
+		defer clear(k)
+		f(k)
+	})
+	return err
 }
 
 // VerificationKey implements trusted.KeyStore.
-func (v *Vault) VerificationKey(ctx context.Context, name string) ([]byte, error) {
-	seed, err := v.seed(ctx, "ed25519", name)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(seed)
-	k := ed25519.NewKeyFromSeed(seed)
-	defer clear(k)
-	return append([]byte(nil), k[32:]...), nil
+func (v *Vault) VerificationKey(ctx context.Context, name string) (pub []byte, err error) {
+	err = v.ed25519(ctx, name, func(k ed25519.PrivateKey) { pub = append([]byte(nil), k[32:]...) })
+	return pub, err
 }
 
 // Sign implements trusted.KeyStore.
-func (v *Vault) Sign(ctx context.Context, name string, message []byte) ([]byte, error) {
-	seed, err := v.seed(ctx, "ed25519", name)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(seed)
-	k := ed25519.NewKeyFromSeed(seed)
-	defer clear(k)
-	return ed25519.Sign(k, message), nil
+func (v *Vault) Sign(ctx context.Context, name string, message []byte) (sig []byte, err error) {
+	err = v.ed25519(ctx, name, func(k ed25519.PrivateKey) { sig = ed25519.Sign(k, message) })
+	return sig, err
 }

@@ -48,6 +48,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/trusted"
 )
@@ -186,6 +187,28 @@ func openOn(ctx context.Context, d disk, dir string, c Config, slack int64) (*Va
 }
 
 func (v *Vault) open(ctx context.Context, c Config) error {
+	var err error
+	secret.Do(func() { err = v.unlock(ctx, c) })
+	if err != nil {
+		return err
+	}
+	v.f, err = v.disk.open(filepath.Join(v.dir, "vault"))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		err = v.begin(ctx)
+	case err != nil:
+		return fmt.Errorf("vault: opening: %w", err)
+	default:
+		err = v.load(ctx)
+	}
+	if err != nil || v.anchor == nil {
+		return err
+	}
+	return v.appendLocked(ctx, opOpen, "", nil)
+}
+
+// unlock makes the cipher of the sealing key.
+func (v *Vault) unlock(ctx context.Context, c Config) error {
 	key, err := c.Key(ctx, v.dir, c.Rand)
 	if err != nil {
 		return err
@@ -205,19 +228,7 @@ func (v *Vault) open(ctx context.Context, c Config) error {
 		return fmt.Errorf("vault: sealing key: %w", err)
 	}
 	v.aead = func() cipher.AEAD { return aead }
-	v.f, err = v.disk.open(filepath.Join(v.dir, "vault"))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		err = v.begin(ctx)
-	case err != nil:
-		return fmt.Errorf("vault: opening: %w", err)
-	default:
-		err = v.load(ctx)
-	}
-	if err != nil || v.anchor == nil {
-		return err
-	}
-	return v.appendLocked(ctx, opOpen, "", nil)
+	return nil
 }
 
 // Close closes the vault and lets another open it. Nothing is pending: every
