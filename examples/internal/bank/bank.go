@@ -140,9 +140,13 @@ const (
 func (b *Bank) channels(v channel.Verifier) (channel.Handshaker, []byte, error) {
 	switch b.c.Channel {
 	case "", ChannelNoise:
+		tickets, err := b.registry.Tickets()
+		if err != nil {
+			return nil, nil, err
+		}
 		h, err := noise.NewServer(noise.ServerConfig{
 			Static: demo.StaticKey{Key: b.c.Keys.Server}, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey,
-			Tickets: noise.NewMemoryTickets(maxTickets, b.c.Now), Now: b.c.Now,
+			Tickets: tickets, Now: b.c.Now,
 		})
 		return h, b.c.Keys.Server.PublicKey().Bytes(), err
 	case ChannelTLS:
@@ -216,9 +220,6 @@ func (b *Bank) cards() (*issuer.Cards, error) {
 	}
 	return issuer.ParseCards(r)
 }
-
-// maxTickets bounds the channels that can be resumed at a time.
-const maxTickets = 10_000
 
 // Faults of a bank.
 const (

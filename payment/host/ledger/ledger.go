@@ -16,6 +16,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Errors that callers branch on.
@@ -53,6 +54,7 @@ type Tx interface {
 	Authorisations
 	Batches
 	Outbox
+	Tickets
 	Cards
 	Book
 	Reader
@@ -110,6 +112,18 @@ type Outbox interface {
 	DeleteOutgoing(id string) error
 	// EachOutgoing walks over the messages, the oldest first.
 	EachOutgoing(fn func(Outgoing) error) error
+}
+
+// Tickets are what channels left for their resumption.
+type Tickets interface {
+	// Ticket returns a ticket by its id, or ErrNotFound.
+	Ticket(id string) (Ticket, error)
+	// PutTicket writes a ticket.
+	PutTicket(t Ticket) error
+	// DeleteTicket removes a ticket; one that is not there is no error.
+	DeleteTicket(id string) error
+	// DeleteTicketsBefore removes those that have expired by then.
+	DeleteTicketsBefore(t time.Time) error
 }
 
 // Cards are the changing facts about cards.

@@ -77,6 +77,15 @@ type Activation struct {
 	Terminal string
 }
 
+// Ticket is what a channel left for its resumption, by any server on the ledger.
+type Ticket struct {
+	ID string
+	// Sealed is its content, enciphered: whoever reads the ledger can resume
+	// nothing.
+	Sealed  []byte
+	Expires time.Time
+}
+
 // Key identifies a request: a terminal's STAN and RRN.
 type Key struct{ Terminal, STAN, RRN string }
 

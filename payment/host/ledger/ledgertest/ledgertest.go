@@ -36,6 +36,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"authorisations", authorisations},
 		{"cards", cards},
 		{"outgoing messages", outbox},
+		{"tickets", tickets},
 		{"batches", batches},
 		{"postings", postings},
 		{"refused entries", refusedEntries},

@@ -47,6 +47,7 @@ type Ledger struct {
 	balances  map[account]int64
 	sequences map[string]uint64
 	outgoing  map[string]ledger.Outgoing
+	tickets   map[string]ledger.Ticket
 }
 
 type account struct{ name, currency string }
@@ -59,7 +60,7 @@ func New() *Ledger {
 		turn: make(chan struct{}, 1), orders: map[string]ledger.Order{}, terms: map[string]ledger.Terminal{}, byKey: map[string]string{},
 		activations: map[string]ledger.Activation{}, auths: map[ledger.Key]ledger.Authorisation{}, cards: map[string]ledger.Card{},
 		batches: map[account]ledger.Batch{},
-		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{}, outgoing: map[string]ledger.Outgoing{},
+		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{}, outgoing: map[string]ledger.Outgoing{}, tickets: map[string]ledger.Ticket{},
 	}
 }
 
@@ -177,6 +178,14 @@ func set[K comparable, V any](t *tx, m map[K]V, k K, v V) {
 			delete(m, k)
 		}
 	})
+}
+
+// unset removes a record from a map and remembers it.
+func unset[K comparable, V any](t *tx, m map[K]V, k K) {
+	if old, was := m[k]; was {
+		delete(m, k)
+		t.undo = append(t.undo, func() { m[k] = old })
+	}
 }
 
 // get reads a record.

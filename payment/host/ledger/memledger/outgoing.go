@@ -33,12 +33,7 @@ func (t *tx) DeleteOutgoing(id string) error {
 	if err := t.writes("striking an outgoing message out"); err != nil {
 		return err
 	}
-	old, was := t.l.outgoing[id]
-	if !was {
-		return nil
-	}
-	delete(t.l.outgoing, id)
-	t.undo = append(t.undo, func() { t.l.outgoing[id] = old })
+	unset(t, t.l.outgoing, id)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 4 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 5 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -106,6 +106,8 @@ var postgresSchema = [...]string{
 	)`,
 	postgresBatches,
 	postgresOutgoing,
+	postgresTickets,
+	ticketsByExpiry,
 	`CREATE TABLE turn (number BIGINT NOT NULL)`,
 	`INSERT INTO turn (number) VALUES (0)`,
 	`CREATE TABLE payunit_ledger (version BIGINT NOT NULL)`,
@@ -117,7 +119,14 @@ var postgresSchema = [...]string{
 var postgresUpgrades = [...][]string{
 	{postgresBatches, `UPDATE payunit_ledger SET version = 3`},
 	{postgresOutgoing, `UPDATE payunit_ledger SET version = 4`},
+	{postgresTickets, ticketsByExpiry, `UPDATE payunit_ledger SET version = 5`},
 }
+
+const postgresTickets = `CREATE TABLE tickets (
+		id TEXT COLLATE "C" PRIMARY KEY,
+		sealed BYTEA NOT NULL,
+		expires BIGINT NOT NULL
+	)`
 
 const postgresOutgoing = `CREATE TABLE outgoing (
 		id TEXT COLLATE "C" PRIMARY KEY,

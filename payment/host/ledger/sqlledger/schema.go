@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 4
+const version = 5
 
-// schema is version 4 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 5 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -111,6 +111,8 @@ var schema = [...]string{
 	) WITHOUT ROWID`,
 	sqliteBatches,
 	sqliteOutgoing,
+	sqliteTickets,
+	ticketsByExpiry,
 	fmt.Sprintf(`PRAGMA application_id = %d`, application),
 	fmt.Sprintf(`PRAGMA user_version = %d`, version),
 }
@@ -125,7 +127,16 @@ var upgrades = [...][]string{
 	},
 	{sqliteBatches, `PRAGMA user_version = 3`},
 	{sqliteOutgoing, `PRAGMA user_version = 4`},
+	{sqliteTickets, ticketsByExpiry, `PRAGMA user_version = 5`},
 }
+
+const sqliteTickets = `CREATE TABLE tickets (
+		id TEXT PRIMARY KEY,
+		sealed BLOB NOT NULL,
+		expires INTEGER NOT NULL
+	) WITHOUT ROWID`
+
+const ticketsByExpiry = `CREATE INDEX tickets_by_expiry ON tickets (expires)`
 
 const sqliteOutgoing = `CREATE TABLE outgoing (
 		id TEXT PRIMARY KEY,
