@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -47,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
 	upstream := f.String("upstream", "", "HOST:PORT of the bank above, which then decides about payments; empty decides here")
+	logs := f.String("log", "text", "text|json: the form of what is told about requests")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
 		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n       bank audit [flags]   checks the ledger, and names the first entry that is wrong\n       bank report [flags]  shows a day's totals\n\n")
@@ -75,12 +77,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -channel: no channel %q\n", *kind)
 		return 2
 	}
+	if *logs != "text" && *logs != "json" {
+		fmt.Fprintf(stderr, "bank: -log: no form %q\n", *logs)
+		return 2
+	}
+	say := func(e host.Event) { tell(stdout, e) }
+	if *logs == "json" {
+		say = structured(stdout)
+	}
 	pin, err := pinPolicy(*pinpad)
 	if err != nil {
 		fmt.Fprintf(stderr, "bank: -pinpad: %v\n", err)
 		return 2
 	}
-	cfg := bank.Config{PIN: pin, Upstream: *upstream, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: func(e host.Event) { tell(stdout, e) }}
+	cfg := bank.Config{PIN: pin, Upstream: *upstream, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1
@@ -147,6 +157,15 @@ func loadKeys(path string) (demo.Keys, error) {
 	}
 	defer f.Close()
 	return demo.ParseKeys(f)
+}
+
+// structured tells events as lines of JSON.
+func structured(w io.Writer) func(host.Event) {
+	l := slog.New(slog.NewJSONHandler(w, nil))
+	return func(e host.Event) {
+		l.LogAttrs(context.Background(), slog.LevelInfo, e.Text, slog.String("terminal", e.Terminal), slog.String("order", e.Order),
+			slog.String("code", e.Code), slog.Float64("ms", float64(e.Took.Microseconds())/1000))
+	}
 }
 
 func tell(w io.Writer, e host.Event) {

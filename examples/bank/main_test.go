@@ -112,6 +112,28 @@ func audit(t *testing.T, address string) (entries, pending int) {
 	return a.Entries, a.Pending
 }
 
+// fetch gets a page of the bank.
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(url, "/health") {
+		req.Header.Set("Authorization", "Bearer "+demo.Token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s, %v", url, resp.Status, err)
+	}
+	return string(b)
+}
+
 // paid runs pay and returns its exit code and result.
 func paid(t *testing.T, ctx context.Context, path string, args ...string) (int, map[string]any) {
 	t.Helper()
@@ -144,6 +166,13 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	if _, pending := audit(t, p.address); pending != 0 {
 		t.Errorf("%d pending", pending)
+	}
+	for path, want := range map[string]string{
+		"/health": "ok\n", "/metrics": "payunit_messages_total{mti=\"0200\",code=\"00\"} 4\n",
+	} {
+		if got := fetch(t, "http://"+p.address+path); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", path, got)
+		}
 	}
 	// SIGINT: the bank stops by itself and says so.
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -371,7 +400,7 @@ func TestMinimal(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]int{
-		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "audit -store no-such-file": 1, "report -day x": 2, "audit stray": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
+		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "-log none": 2, "audit -store no-such-file": 1, "report -day x": 2, "audit stray": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
 		"-keys no-such-file": 1, "-cards no-such-file -store " + filepath.Join(t.TempDir(), "x.db"): 1,
 	} {
 		var out, errs bytes.Buffer

@@ -114,6 +114,7 @@ func (s *Server) financial(ctx context.Context, p *peer, e trade.Envelope) (trad
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)
 	}
+	s.counters.message(w.m.MTI, r.code, s.c.Now().Sub(began))
 	s.c.Observe(Event{
 		Terminal: w.terminal.ID, Order: w.m.Order, Code: r.code, Took: s.c.Now().Sub(began),
 		Text: fmt.Sprintf("%s %s: %s", w.m.MTI, w.m.STAN, r.said),
@@ -144,6 +145,7 @@ func (s *Server) receive(ctx context.Context, p *peer, body []byte) (*work, erro
 	})
 	if err != nil {
 		w.wipe()
+		s.counters.count(`payunit_refused_total{why="message"}`)
 		s.tell(w.terminal.ID, "", "message refused: %v", err)
 		if errors.Is(err, acquirer.ErrMAC) {
 			return nil, errMAC

@@ -73,6 +73,7 @@ func (s *Server) ForwardDue(ctx context.Context) (owed int, err error) {
 			owed++
 		}
 	}
+	s.counters.owes(owed)
 	return owed, first
 }
 

@@ -109,6 +109,10 @@ type Limits struct {
 	// Idle is how long a channel may be without a request; zero means five
 	// minutes.
 	Idle time.Duration
+	// Rate is how many requests a second a unit may make in the long run, and
+	// Burst how many at once; zero means 20, and 100. A payment makes about
+	// ten. Further ones are answered with trade.CodeBusy.
+	Rate, Burst float64
 	// Handle is how long a request may wait for the ledger; zero means 20 s.
 	Handle time.Duration
 	// Upstream is how long the acquirer above may take for an answer; zero
@@ -152,6 +156,12 @@ func (c *Config) complete() error {
 	if c.Limits.Handle <= 0 {
 		c.Limits.Handle = 20 * time.Second
 	}
+	if c.Limits.Rate <= 0 {
+		c.Limits.Rate = 20
+	}
+	if c.Limits.Burst <= 0 {
+		c.Limits.Burst = max(100, c.Limits.Rate)
+	}
 	if c.Limits.Upstream <= 0 {
 		c.Limits.Upstream = 15 * time.Second
 	}
@@ -179,8 +189,10 @@ type Server struct {
 	c     Config
 	bases bases
 	// slots holds a token for each connection.
-	slots chan struct{}
-	open  sync.WaitGroup
+	slots    chan struct{}
+	open     sync.WaitGroup
+	rates    *rates
+	counters counters
 	// owed wakes Forward up.
 	owed chan struct{}
 }
@@ -194,5 +206,5 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: Keys: %w", ErrConfig, err)
 	}
-	return &Server{c: c, bases: b, slots: make(chan struct{}, c.Limits.Channels), owed: make(chan struct{}, 1)}, nil
+	return &Server{c: c, bases: b, slots: make(chan struct{}, c.Limits.Channels), owed: make(chan struct{}, 1), rates: newRates(c.Limits.Rate, c.Limits.Burst, c.Now)}, nil
 }

@@ -46,6 +46,7 @@ func (s *Server) Acquire(ctx context.Context, m *acquirer.Message) *acquirer.Mes
 		s.tell(w.terminal.ID, "", "message of a line failed: %v", err)
 		return nil
 	}
+	s.counters.message("line "+m.MTI, r.code, s.c.Now().Sub(began))
 	s.c.Observe(Event{Terminal: w.terminal.ID, Code: r.code, Took: s.c.Now().Sub(began), Text: fmt.Sprintf("%s %s: %s", m.MTI, m.STAN, r.said)})
 	return s.lineAnswer(m, r)
 }

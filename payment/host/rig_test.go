@@ -119,7 +119,7 @@ func openRig(t testing.TB, path string) *rig {
 		t.Fatal(err)
 	}
 	r.s, err = New(Config{
-		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
+		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32), Limits: Limits{Rate: 1e9},
 		Dialect: acquirer.Default().WithClock(clock), Now: clock,
 		Observe: func(e Event) {
 			r.mu.Lock()

@@ -45,6 +45,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		select {
 		case s.slots <- struct{}{}:
 		default:
+			s.counters.count(`payunit_refused_total{why="channels"}`)
 			s.tell("", "", "connection closed: %d are open, the limit", s.c.Limits.Channels)
 			_ = conn.Close()
 			continue
@@ -73,6 +74,7 @@ func (s *Server) ServeConn(ctx context.Context, rw io.ReadWriteCloser) error {
 	began := s.c.Now()
 	conn, err := s.c.Handshaker.Server(ctx, rw)
 	if err != nil {
+		s.counters.count(`payunit_refused_total{why="handshake"}`)
 		s.tell("", "", "handshake refused: %v", err)
 		return fmt.Errorf("host: %w", err)
 	}
@@ -81,6 +83,9 @@ func (s *Server) ServeConn(ctx context.Context, rw io.ReadWriteCloser) error {
 	if p.gate, err = s.newGate(conn); err != nil {
 		return errors.Join(err, conn.Close())
 	}
+	s.counters.count(fmt.Sprintf("payunit_channels_total{purpose=%q}", id.Purpose.String()))
+	s.counters.opened(1)
+	defer s.counters.opened(-1)
 	s.c.Observe(Event{Terminal: id.TerminalID, Text: "channel up, to " + id.Purpose.String(), Took: s.c.Now().Sub(began)})
 	err = comm.Serve(ctx, &patient{conn, s.c.Limits}, &handler{s, p})
 	switch {
@@ -144,6 +149,10 @@ var (
 // Handle answers one request. A request that has begun is finished, also when
 // the server stops meanwhile.
 func (h *handler) Handle(ctx context.Context, conn channel.Conn, e trade.Envelope) (trade.Envelope, error) {
+	if !h.s.rates.allow(string(h.p.identity.Key)) {
+		h.s.counters.count(`payunit_refused_total{why="rate"}`)
+		return trade.Envelope{}, errBusy
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.s.c.Limits.Handle)
 	defer cancel()
 	switch h.p.identity.Purpose {
@@ -178,12 +187,14 @@ func (s *Server) refuse(err error) error {
 		s.tell("", "", "%v", err)
 		return errNotEnrolled
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		s.counters.count(`payunit_failed_total{why="time"}`)
 		s.tell("", "", "%v", err)
 		return errBusy
 	case errors.Is(err, ledger.ErrConflict):
 		s.tell("", "", "%v", err)
 		return &trade.Error{Code: trade.CodeRefused, Text: "it contradicts what is recorded"}
 	}
+	s.counters.count(`payunit_failed_total{why="ledger"}`)
 	s.tell("", "", "request failed: %v", err)
 	return errInternal
 }

@@ -234,7 +234,7 @@ func (w *simWorld) start(t testing.TB, s *simServer) {
 		t.Fatal(err)
 	}
 	c := Config{
-		Ledger: process{w.view, s, s.epoch}, Registry: reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32),
+		Ledger: process{w.view, s, s.epoch}, Registry: reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32), Limits: Limits{Rate: 1e9},
 		Dialect: acquirer.Default().WithClock(w.clock), Now: w.clock, Rand: simRand{w.r}, Intercept: s.intercept,
 		Observe: func(e Event) {
 			if w.verbose {

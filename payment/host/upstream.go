@@ -72,9 +72,15 @@ func (s *Server) exchange(ctx context.Context, m *acquirer.Message) (*acquirer.M
 	ctx, cancel := context.WithTimeout(ctx, s.c.Limits.Upstream)
 	defer cancel()
 	answer, err := s.c.Upstream.Exchange(ctx, m)
-	if err != nil {
+	switch {
+	case errors.Is(err, link.ErrNotSent):
+		s.counters.count(`payunit_above_total{result="not sent"}`)
+		return nil, err
+	case err != nil:
+		s.counters.count(`payunit_above_total{result="no answer"}`)
 		return nil, err
 	}
+	s.counters.count(`payunit_above_total{result="answered"}`)
 	if err := acquirer.Matches(m, answer); err != nil {
 		answer.Wipe()
 		return nil, fmt.Errorf("host: the acquirer's answer: %w", err)

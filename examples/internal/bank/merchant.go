@@ -24,6 +24,8 @@ import (
 //	                   {"id":"C-1","type":"cashback","amount":"30.00","cashback":"20.00","currency":"EUR"}
 //	POST /activations  {}  ->  {"code":"…"}
 //	GET  /orders/ID    ->  {"state":"open|pending|held|paid|voided"}
+//	GET  /metrics      ->  counters, in Prometheus' text format
+//	GET  /health       ->  ok, or status 503; without the token
 //	GET  /audit        ->  {"entries":2,"pending":0,"problems":[]}
 type orderBody struct {
 	ID       string `json:"id"`
@@ -49,14 +51,34 @@ func (b *Bank) handler() http.Handler {
 		rep, err := b.Audit(r.Context())
 		answer(w, map[string]any{"entries": rep.Entries, "pending": rep.Pending, "problems": rep.Problems}, err)
 	})
+	m.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		// The scraper may have gone away; there is nobody else to tell.
+		_ = b.server.WriteMetrics(w)
+	})
 	want := []byte("Bearer " + b.c.Keys.Token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/health" {
+			b.health(w, r)
+			return
+		}
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
 			http.Error(w, "the merchant's token is missing or wrong", http.StatusUnauthorized)
 			return
 		}
 		m.ServeHTTP(w, r)
 	})
+}
+
+// health says whether the bank can work. It needs no token, and tells those
+// without one nothing more.
+func (b *Bank) health(w http.ResponseWriter, r *http.Request) {
+	if err := b.server.Health(r.Context()); err != nil {
+		b.tell("health: %v", err)
+		http.Error(w, "the ledger does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 func (b *Bank) postOrder(w http.ResponseWriter, r *http.Request) {
