@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/receipt"
 	"github.com/payunit/payunit/trusted"
 )
@@ -44,8 +45,12 @@ func (p *run) result(end Outcome) Result {
 	if r.Balance != "" {
 		d.Balance = &p.balance
 	}
-	if end != Approved {
+	switch {
+	case end != Approved:
 		d.Reason = p.why()
+	case !p.asked.Currency.IsZero():
+		d.Reason = acquirer.SayPartial.In(d.Language) + ": " + p.trade.Amount.String() + " / " + p.asked.String()
+		r.Asked = p.asked.Decimal()
 	}
 	// Before the card was read there is nothing to give a receipt for.
 	if p.emv != nil {

@@ -48,7 +48,7 @@ func phaseOf(s State) Phase {
 	switch s {
 	case StateAsking:
 		return PhaseTrade
-	case StateConfirming:
+	case StateConfirming, StateAgreeing:
 		return PhaseConfirm
 	case StateReading:
 		return PhaseCard

@@ -13,6 +13,7 @@ import (
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/trusted"
@@ -164,7 +165,7 @@ var ways = []struct {
 		payment.StateCompleting, payment.StateRecording, payment.StateAdvising,
 	}},
 	{name: "refused", kind: trade.Sale, alter: func(c *rigConfig) { c.profile = "low-balance" }, states: []payment.State{payment.StateRefusing}},
-	{name: "taken back", kind: trade.Sale, before: func(w *world) { w.partial = true }, states: []payment.State{payment.StateWithdrawing, payment.StateReversing}},
+	{name: "taken back", kind: trade.Sale, before: func(w *world) { w.partial = true }, states: []payment.State{payment.StateAgreeing, payment.StateWithdrawing, payment.StateReversing}},
 	{name: "balance", kind: trade.Balance, states: []payment.State{payment.StateInquiring}},
 	{name: "offline", kind: trade.Sale, alter: offlineCard, states: []payment.State{payment.StateStoring}},
 	{name: "void", kind: trade.Void, states: []payment.State{payment.StateWriting, payment.StateFollowing}},
@@ -362,7 +363,7 @@ func (w *world) owes(r *rig, id string) journal.State {
 // TestEveryTransition drives a real unit along every edge of the machine.
 func TestEveryTransition(t *testing.T) {
 	seen := walked{}
-	w := newWorld(t)
+	w := newWorld(t, func(c *host.Config) { c.PartialApprovals = true })
 	cutAt := func(s payment.State) func(*levers, payment.Event) {
 		return func(l *levers, e payment.Event) {
 			if e.State == s {
@@ -394,8 +395,9 @@ func TestEveryTransition(t *testing.T) {
 		{name: "cancelled at the PIN", alter: func(c *rigConfig) { c.script.CancelPIN = true }},
 		{name: "no card", on: func(l *levers, _ payment.Event) { l.set(func(l *levers) { l.gone = true }) }},
 		{name: "no room for the reversal", on: fullAt(payment.StatePreparing)},
-		{name: "host declines", alter: func(c *rigConfig) { c.profile = "low-balance" }},
-		{name: "host approves a part", partial: true},
+		{name: "host declines", alter: func(c *rigConfig) { c.profile = "expired" }},
+		{name: "host approves a part that is none", partial: true},
+		{name: "host approves a part", alter: func(c *rigConfig) { c.profile = "low-balance" }},
 		{name: "no answer", on: cutAt(payment.StateRequesting)},
 		{name: "card declines at last", alter: func(c *rigConfig) { c.profile = "decline-second" }},
 		{name: "card removed", alter: func(c *rigConfig) { c.faults = "remove@second-gac" }},
@@ -421,7 +423,7 @@ func TestEveryTransition(t *testing.T) {
 				return
 			}
 			// Money was given back between the void's trade and its request.
-			w.refund("R-1", "A-26", 100)
+			w.refund("R-1", "A-27", 100)
 			if got, err := w.rig(plain()).unit.Pay(w.ctx, payment.Order{ID: "R-1"}); err != nil || got.Outcome != payment.Approved {
 				w.t.Errorf("refund: %+v, %v", got, err)
 			}

@@ -93,7 +93,7 @@ func (v verifier) Verify(ctx context.Context, challenge []byte, e channel.Eviden
 
 func key(fill byte, n int) secret.Bytes { return secret.NewBytes(bytes.Repeat([]byte{fill}, n)) }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, alter ...func(*host.Config)) *world {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -130,7 +130,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.server, err = host.New(host.Config{
+	hc := host.Config{
 		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Verifier: verifier{w}, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: now,
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: key(0xB1, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: key(0xB2, 16)},
@@ -155,7 +155,11 @@ func newWorld(t testing.TB) *world {
 			}
 			return f(p)
 		},
-	})
+	}
+	for _, f := range alter {
+		f(&hc)
+	}
+	w.server, err = host.New(hc)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ const (
 	StateStoring     State = "storing"
 	StateRequesting  State = "requesting"
 	StateInquiring   State = "inquiring"
+	StateAgreeing    State = "agreeing"
 	StateCompleting  State = "completing"
 	StateRecording   State = "recording"
 	StateAdvising    State = "advising"
@@ -108,6 +109,7 @@ var states = []StateInfo{
 	{State: StateStoring, Text: "writes what the card approved without its bank to the journal: from here on the payment stands"},
 	{State: StateRequesting, Text: "sends the request and waits for its answer"},
 	{State: StateInquiring, Text: "sends a question that no money hangs on, and puts the answer to the card"},
+	{State: StateAgreeing, Text: "shows the part of the amount that the bank approved, and waits for the cardholder's word"},
 	{State: StateCompleting, Text: "puts the approval to the card: second GENERATE AC"},
 	{State: StateRecording, Text: "writes the completion in the reversal's place: from here on the payment stands"},
 	{State: StateAdvising, Text: "sends the completion"},
@@ -154,7 +156,9 @@ var transitions = []Transition{
 	{From: StateInquiring, On: TriggerFailed, To: StateFailed},
 	{From: StateRequesting, On: TriggerHostApproved, To: StateCompleting},
 	{From: StateRequesting, On: TriggerHostDeclined, To: StateRefusing},
-	{From: StateRequesting, On: TriggerPartial, To: StateWithdrawing},
+	{From: StateRequesting, On: TriggerPartial, To: StateAgreeing},
+	{From: StateAgreeing, On: TriggerAgreed, To: StateCompleting},
+	{From: StateAgreeing, On: TriggerCancelled, To: StateWithdrawing},
 	{From: StateRequesting, On: TriggerSilence, To: StateWithdrawing},
 	{From: StateCompleting, On: TriggerCardApproved, To: StateRecording},
 	{From: StateCompleting, On: TriggerCardDeclined, To: StateReversing},
@@ -186,6 +190,7 @@ var transitions = []Transition{
 	{From: StateStoring, On: TriggerRestart, To: StateFailed},
 	{From: StateStoring, On: TriggerRestart, Owing: journal.Advice, To: StateAdvising},
 	{From: StateRequesting, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
+	{From: StateAgreeing, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateCompleting, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateRecording, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateRecording, On: TriggerRestart, Owing: journal.Completion, To: StateAdvising},

@@ -76,9 +76,6 @@ func (p *run) request(ctx context.Context) Trigger {
 	p.u.tell(PhaseOnline, "the server answers %s: %s", p.answer.ResponseCode, code.Merchant)
 	switch {
 	case code.Class == acquirer.ClassPartial:
-		// A sale of less than the cardholder confirmed is not the sale.
-		p.reason("the bank approved a part of the amount only, which this unit does not take")
-		p.debt.Reason = string(acquirer.ReasonCancelled)
 		return TriggerPartial
 	case code.Approved():
 		return TriggerHostApproved

@@ -35,6 +35,9 @@ type Result struct {
 	Amount   string `json:"amount"`
 	Minor    int64  `json:"amount_minor"`
 	Currency string `json:"currency"`
+	// Asked is the whole amount where the bank approved a part, and the
+	// cardholder agreed to that: Amount is the part.
+	Asked string `json:"asked,omitempty"`
 	// Balance is what a balance inquiry found, a decimal number in Currency.
 	Balance string `json:"balance,omitempty"`
 	// MaskedPAN shows the first six and the last four digits.

@@ -53,6 +53,8 @@ type run struct {
 	offline bool
 	// say is the server's no, for the cardholder; "" when it said none.
 	say acquirer.Phrase
+	// asked is the whole amount where a part was approved.
+	asked money.Amount
 	// balance is what a balance inquiry found.
 	balance money.Amount
 	err     error
@@ -69,6 +71,7 @@ var actions = map[State]func(*run, context.Context) Trigger{
 	StateStoring:     (*run).store,
 	StateRequesting:  (*run).request,
 	StateInquiring:   (*run).question,
+	StateAgreeing:    (*run).agree,
 	StateCompleting:  (*run).complete,
 	StateRecording:   (*run).record,
 	StateAdvising:    (*run).advise,

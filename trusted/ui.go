@@ -53,6 +53,10 @@ type Notice struct {
 	Params   map[string]string
 }
 
+// KindPartial is the Kind of a Confirmation that asks again, for the part of a
+// sale's amount that the bank approved.
+const KindPartial = "partial"
+
 // Confirmation is what the cardholder agrees to: the trade as the server sent
 // it.
 type Confirmation struct {

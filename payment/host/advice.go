@@ -64,8 +64,14 @@ func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r repl
 		if t == trade.Void && *m.Amount != a.Amount {
 			return no(codeAmount, "the amount is not the original's")
 		}
-	case *m.Amount != a.Amount:
-		return no(codeAmount, "the amount is not the original's")
+	default:
+		ok, err := taken(tx, w, &a)
+		if err != nil {
+			return a, false, reply{}, err
+		}
+		if !ok {
+			return no(codeAmount, "the amount is not the original's")
+		}
 	}
 	return a, true, reply{}, nil
 }
@@ -142,6 +148,7 @@ func (s *Server) stands(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
 	if err := tx.PutOrder(o); err != nil {
 		return err
 	}
+	o.Amount = a.Amount // of a part only, where no more was approved
 	if err := count(tx, a.Key.Terminal, o, completed(o)); err != nil {
 		return err
 	}

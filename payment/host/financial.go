@@ -12,6 +12,7 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/pinpad/dukpt"
 )
@@ -20,6 +21,7 @@ import (
 // are those that the dialects of 1987 and 1993 can both carry.
 const (
 	codeApproved    = "00"
+	codePartial     = "10" // approved for the answer's amount
 	codeInvalid     = "12" // the order or the transaction is not in a state for it
 	codeAmount      = "13" // not the order's amount
 	codeNoOriginal  = "25"
@@ -68,6 +70,8 @@ type reply struct {
 	icc            []byte
 	// other are additional amounts: a balance.
 	other []acquirer.OtherAmount
+	// amount is the answer's, nil for the request's.
+	amount *money.Amount
 	// totals are the server's, in the answer to a settlement.
 	totals *acquirer.Totals
 	// said is why, for people at the server.
@@ -248,6 +252,9 @@ func (s *Server) answer(w *work, r reply) ([]byte, error) {
 	m, err := w.m.Response(r.code)
 	if err != nil {
 		return nil, fmt.Errorf("host: answering: %w", err)
+	}
+	if r.amount != nil {
+		m.Amount = r.amount
 	}
 	m.AuthCode, m.ICC, m.Other, m.Totals = r.authCode, bytes.Clone(r.icc), r.other, r.totals
 	b, err := s.c.Dialect.Seal(m, w.key.MACResponse)

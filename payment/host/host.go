@@ -83,6 +83,9 @@ type Config struct {
 	// RefundsWithoutOriginal takes refunds that name no paid order. Whoever
 	// may create orders can then give away any amount to any card.
 	RefundsWithoutOriginal bool
+	// PartialApprovals takes a part of a sale's amount where the issuer
+	// approves no more, and the cardholder agrees to pay the rest otherwise.
+	PartialApprovals bool
 	// PINPolicy says what a terminal's cardholders may do on the pad; nil
 	// grants nothing.
 	PINPolicy func(terminalID string) trade.PINPolicy

@@ -19,6 +19,9 @@ func judgeOriginal(tx ledger.Tx, o ledger.Order) (why string, err error) {
 		return "", nil
 	}
 	original, err := tx.Order(o.Original)
+	if err == nil {
+		original, err = asPaid(tx, original)
+	}
 	switch {
 	case errors.Is(err, ledger.ErrNotFound), err == nil && original.Merchant != o.Merchant:
 		return "the merchant has no order of the original's name", nil

@@ -15,6 +15,9 @@ func refundable(tx ledger.Tx, o ledger.Order) (original ledger.Order, why string
 		return ledger.Order{}, "", nil
 	}
 	original, err = tx.Order(o.Original)
+	if err == nil {
+		original, err = asPaid(tx, original)
+	}
 	switch {
 	case errors.Is(err, ledger.ErrNotFound), err == nil && original.Merchant != o.Merchant:
 		return ledger.Order{}, "the merchant has no order of the original's name", nil

@@ -54,7 +54,7 @@ func (s *Server) request(ctx context.Context, tx ledger.Tx, w *work, t *ledger.T
 		if r, err = withBalance(tx, w, a, r); err != nil {
 			return reply{}, err
 		}
-	} else if r.code == codeApproved {
+	} else if r.code == codeApproved || r.amount != nil {
 		a.State = ledger.AuthApproved
 		if err := bookRequest(tx, w, &a, order); err != nil {
 			return reply{}, err
@@ -78,7 +78,11 @@ func repeated(old ledger.Authorisation, content []byte) reply {
 	case !same(old.Content, content):
 		return reply{code: codeDuplicate, said: "refused: another request has its numbers"}
 	}
-	return reply{code: old.ResponseCode, authCode: old.AuthCode, icc: old.ICC, said: "repeated: the answer given before"}
+	r := reply{code: old.ResponseCode, authCode: old.AuthCode, icc: old.ICC, said: "repeated: the answer given before"}
+	if r.code == codePartial && old.Account != "" {
+		r.amount = &old.Amount
+	}
+	return r
 }
 
 // judge looks whether the request is one for the order. The reply's code is empty
@@ -200,7 +204,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Credit: o.Type == string(trade.Refund),
-		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), PIN: w.pin, ICC: m.ICC,
+		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
 	})
 	if err != nil {
 		return reply{}, err
@@ -217,7 +221,11 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 		}
 	}
 	r := reply{code: d.Code, authCode: d.AuthCode, icc: d.ICC, said: "issuer: " + d.Reason}
-	if !d.Approved() {
+	switch {
+	case d.Code == issuer.CodePartial && s.partial(o) && d.Part.Minor > 0 && d.Part.Minor < m.Amount.Minor:
+		a.Amount = d.Part
+		r.amount = &d.Part
+	case !d.Approved():
 		r.authCode = ""
 	}
 	return r, nil

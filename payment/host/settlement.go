@@ -110,6 +110,9 @@ func (s *Server) upload(tx ledger.Tx, w *work) (reply, error) {
 		}
 	}
 	o, err := tx.Order(m.Order)
+	if err == nil {
+		o, err = asPaid(tx, o)
+	}
 	switch {
 	case errors.Is(err, ledger.ErrNotFound), err == nil && o.Authorisation != k:
 		return reply{code: codeNoOriginal, said: "uploaded: there is no such payment"}, nil

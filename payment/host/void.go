@@ -43,6 +43,10 @@ func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Or
 	if err != nil {
 		return reply{}, err
 	}
+	whole := paid.Amount
+	if paid, err = asPaid(tx, paid); err != nil {
+		return reply{}, err
+	}
 	if why := voidable(o, paid); why != "" || paid.Authorisation != a.Key {
 		return reply{code: codeInvalid, said: "refused: " + why}, nil
 	}
@@ -57,7 +61,7 @@ func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Or
 	if _, err := tx.Post(e); err != nil {
 		return reply{}, err
 	}
-	paid.State = ledger.OrderVoided
+	paid.State, paid.Amount = ledger.OrderVoided, whole
 	if err := tx.PutOrder(paid); err != nil {
 		return reply{}, err
 	}

@@ -167,6 +167,9 @@ type Trade struct {
 	// PIN is what the cardholder may do on the pad; its zero value grants
 	// nothing.
 	PIN PINPolicy `json:"pin,omitzero"`
+	// Partial: the merchant takes a part of the amount too, where the bank
+	// approves no more.
+	Partial bool `json:"partial,omitempty"`
 	// Original is the request that a void undoes or a completion takes; nil
 	// for other types.
 	Original *Original `json:"original,omitempty"`

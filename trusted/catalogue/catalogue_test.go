@@ -61,6 +61,7 @@ func all(t *testing.T) []trusted.Message {
 	for _, k := range []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance, trade.Verification} {
 		out = append(out, kind(string(k)))
 	}
+	out = append(out, kind(trusted.KindPartial))
 	return out
 }
 

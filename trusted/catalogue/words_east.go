@@ -52,6 +52,7 @@ var arabic = words{
 	"kind-cashback":             "شراء مع نقد",
 	"kind-balance":              "الرصيد",
 	"kind-verification":         "التحقق من البطاقة",
+	"kind-partial":              "جزء من المبلغ",
 }
 
 var hindi = words{
@@ -104,6 +105,7 @@ var hindi = words{
 	"kind-cashback":             "नकद सहित खरीद",
 	"kind-balance":              "शेष राशि",
 	"kind-verification":         "कार्ड सत्यापन",
+	"kind-partial":              "राशि का एक हिस्सा",
 }
 
 var japanese = words{
@@ -156,6 +158,7 @@ var japanese = words{
 	"kind-cashback":             "現金付きお買い上げ",
 	"kind-balance":              "残高照会",
 	"kind-verification":         "カードの有効性確認",
+	"kind-partial":              "金額の一部",
 }
 
 var chinese = words{
@@ -208,4 +211,5 @@ var chinese = words{
 	"kind-cashback":             "消费并取现",
 	"kind-balance":              "余额查询",
 	"kind-verification":         "卡片验证",
+	"kind-partial":              "部分金额",
 }

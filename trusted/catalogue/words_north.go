@@ -52,6 +52,7 @@ var portuguese = words{
 	"kind-cashback":             "COMPRA COM DINHEIRO",
 	"kind-balance":              "CONSULTA DE SALDO",
 	"kind-verification":         "VERIFICAÇÃO DO CARTÃO",
+	"kind-partial":              "PARTE DO VALOR",
 }
 
 var dutch = words{
@@ -104,6 +105,7 @@ var dutch = words{
 	"kind-cashback":             "AANKOOP MET CONTANT GELD",
 	"kind-balance":              "SALDO",
 	"kind-verification":         "KAARTCONTROLE",
+	"kind-partial":              "DEEL VAN HET BEDRAG",
 }
 
 var polish = words{
@@ -156,6 +158,7 @@ var polish = words{
 	"kind-cashback":             "SPRZEDAŻ Z GOTÓWKĄ",
 	"kind-balance":              "STAN KONTA",
 	"kind-verification":         "SPRAWDZENIE KARTY",
+	"kind-partial":              "CZĘŚĆ KWOTY",
 }
 
 var turkish = words{
@@ -208,4 +211,5 @@ var turkish = words{
 	"kind-cashback":             "NAKİTLİ SATIŞ",
 	"kind-balance":              "BAKİYE",
 	"kind-verification":         "KART DOĞRULAMA",
+	"kind-partial":              "TUTARIN BİR KISMI",
 }

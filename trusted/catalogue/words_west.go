@@ -52,6 +52,7 @@ var english = words{
 	"kind-cashback":             "SALE WITH CASH",
 	"kind-balance":              "BALANCE",
 	"kind-verification":         "CARD VERIFICATION",
+	"kind-partial":              "PART OF THE AMOUNT",
 }
 
 var german = words{
@@ -104,6 +105,7 @@ var german = words{
 	"kind-cashback":             "KAUF MIT BARGELD",
 	"kind-balance":              "KONTOSTAND",
 	"kind-verification":         "KARTENPRÜFUNG",
+	"kind-partial":              "TEIL DES BETRAGS",
 }
 
 var french = words{
@@ -156,6 +158,7 @@ var french = words{
 	"kind-cashback":             "ACHAT AVEC ESPÈCES",
 	"kind-balance":              "SOLDE",
 	"kind-verification":         "VÉRIFICATION DE CARTE",
+	"kind-partial":              "PARTIE DU MONTANT",
 }
 
 var spanish = words{
@@ -208,6 +211,7 @@ var spanish = words{
 	"kind-cashback":             "VENTA CON EFECTIVO",
 	"kind-balance":              "CONSULTA DE SALDO",
 	"kind-verification":         "VERIFICACIÓN DE TARJETA",
+	"kind-partial":              "PARTE DEL IMPORTE",
 }
 
 var italian = words{
@@ -260,4 +264,5 @@ var italian = words{
 	"kind-cashback":             "ACQUISTO CON CONTANTE",
 	"kind-balance":              "SALDO",
 	"kind-verification":         "VERIFICA CARTA",
+	"kind-partial":              "PARTE DELL'IMPORTO",
 }

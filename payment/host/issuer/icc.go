@@ -107,7 +107,7 @@ func (i *Issuer) answer(k *card, state ledger.Card, f fields, code string) ([]by
 	var out []byte
 	if k.scheme.Method() != 0 {
 		r := cryptogram.Response{ARC: [2]byte{code[0], code[1]}}
-		if code == CodeApproved {
+		if code == CodeApproved || code == CodePartial {
 			r.CSU[1] |= csuApproved
 		}
 		if block {

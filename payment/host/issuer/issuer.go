@@ -29,6 +29,7 @@ import (
 // no more than these.
 const (
 	CodeApproved     = "00"
+	CodePartial      = "10" // approved for Decision.Part
 	CodeNotHonoured  = "05" // cryptogram, counter or verification results do not hold
 	CodeUnknownCard  = "14"
 	CodeFormat       = "30" // field 55 lacks what the cryptogram covers
@@ -115,6 +116,8 @@ type Request struct {
 	// Credit: the amount is given to the cardholder, as a refund is. Limit and
 	// balance do not count.
 	Credit bool
+	// Partial: an approval of a part of the amount will do.
+	Partial bool
 	// Offline: the card has approved by itself, and tells by its TC. Limits and
 	// balance come too late.
 	Offline bool
@@ -131,6 +134,8 @@ type Request struct {
 type Decision struct {
 	// Code is the response code.
 	Code string
+	// Part is what is approved where Code is CodePartial.
+	Part money.Amount
 	// AuthCode has six digits when the payment is approved.
 	AuthCode string
 	// ICC is field 55 of the answer: tag 91 and scripts, in BER-TLV. Empty
@@ -199,14 +204,14 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		d.Code, d.Reason = CodeApproved, "approved"
 	}
 	if d.Code == "" {
-		if d.Code, d.Reason, err = i.funds(tx, k, r.Amount); err != nil {
+		if d.Code, d.Reason, d.Part, err = i.funds(tx, k, r); err != nil {
 			return Decision{}, err
 		}
 	}
 	if err := tx.PutCard(state); err != nil {
 		return Decision{}, err
 	}
-	if d.Approved() {
+	if d.Approved() || d.Code == CodePartial {
 		if d.AuthCode, err = i.authCode(); err != nil {
 			return Decision{}, err
 		}
@@ -306,16 +311,18 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 	return "", ""
 }
 
-// funds looks whether the account covers the amount.
-func (i *Issuer) funds(tx ledger.Tx, k *card, a money.Amount) (code, reason string, err error) {
-	balance, err := tx.Balance(k.account(), a.Currency.Code())
-	if err != nil {
-		return "", "", err
+// funds looks whether the account covers the amount, or a part that will do.
+func (i *Issuer) funds(tx ledger.Tx, k *card, r Request) (code, reason string, part money.Amount, err error) {
+	balance, err := tx.Balance(k.account(), r.Amount.Currency.Code())
+	switch {
+	case err != nil:
+		return "", "", part, err
+	case balance >= r.Amount.Minor:
+		return CodeApproved, "approved", part, nil
+	case r.Partial && balance > 0:
+		return CodePartial, "approved for what the balance covers", money.New(balance, r.Amount.Currency), nil
 	}
-	if balance < a.Minor {
-		return CodeFunds, "the balance does not cover it", nil
-	}
-	return CodeApproved, "approved", nil
+	return CodeFunds, "the balance does not cover it", part, nil
 }
 
 // expired reports whether the month YYMM is over.

@@ -274,7 +274,7 @@ func (a *auditor) order(o Order) error {
 		a.wrong("order %s is %s and nothing is booked for it", o.ID, o.State)
 	case o.Authorisation != live.Key:
 		a.wrong("order %s names %s and is booked by %s", o.ID, o.Authorisation, live.Key)
-	case o.Amount != live.Amount:
+	case o.Amount != live.Amount && !(live.ResponseCode == "10" && o.Amount.Currency == live.Amount.Currency && live.Amount.Minor < o.Amount.Minor):
 		a.wrong("order %s is for %s and booked with %s", o.ID, o.Amount, live.Amount)
 	case o.State == OrderPending && live.State != AuthApproved, o.State == OrderHeld && live.State != AuthHeld, o.State == OrderPaid && live.State != AuthCompleted:
 		a.wrong("order %s is %s, its authorisation %s", o.ID, o.State, live.State)

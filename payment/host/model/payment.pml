@@ -172,9 +172,12 @@ again:	do
 		reqSent[me] = true;
 		if
 		:: yes[me] -> MOVE(t_host_approves)
+		:: yes[me] -> MOVE(t_host_approves_a_part)
 		:: no[me] -> MOVE(t_host_declines)
 		:: atomic { silences > 0 -> silences--; MOVE(t_no_answer) }
 		fi
+	:: at == s_agreeing ->
+		if :: MOVE(t_agreed) :: MOVE(t_cancelled) fi
 	:: at == s_completing ->
 		if :: MOVE(t_TC) :: MOVE(t_AAC) fi
 	:: at == s_recording ->
