@@ -67,7 +67,7 @@ func TestCardErrors(t *testing.T) {
 		"effective date no date":         {set(tags.EffectiveDate, "240230"), emv.StepRead, tags.EffectiveDate, "no date"},
 		"CDOL1 malformed":                {set(tags.CDOL1, "9F02"), emv.StepRead, tags.CDOL1, "malformed list"},
 		"CDOL2 malformed":                {set(tags.CDOL2, "9F0206 9F"), emv.StepRead, tags.CDOL2, "malformed list"},
-		"CDOL1 over 255 bytes":           {set(tags.CDOL1, "9F0281FF 9501"), emv.StepGenerate, tags.CDOL1, "can't be filled"},
+		"CDOL1 over 255 bytes":           {set(tags.CDOL1, "9F02FF 9501"), emv.StepGenerate, tags.CDOL1, "can't be filled"},
 		"IAC of 4 bytes":                 {set(tags.IACDenial, "00000000"), emv.StepRead, tags.IACDenial, "4 bytes, want 5"},
 		"AUC of 1 byte":                  {set(tags.AUC, "FF"), emv.StepRead, tags.AUC, "1 bytes, want 2"},
 		"DDOL malformed":                 {set(tags.DDOL, "9F"), emv.StepRead, tags.DDOL, "malformed list"},

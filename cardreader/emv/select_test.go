@@ -215,11 +215,11 @@ func TestSelection(t *testing.T) {
 			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
 		"PDOL of 253 bytes": {
-			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38049F3781FD") },
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38039F37FD") },
 			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
 		"PDOL of 252 bytes": {
-			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38049F3781FC") },
+			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38039F37FC") },
 			want:  result{Commands: []string{dir, testAID, testAID, "GPO"}, Name: "TEST"},
 		},
 		"priority of two bytes": {

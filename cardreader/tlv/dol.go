@@ -45,24 +45,21 @@ type DOLEntry struct {
 // kept.
 type DOL []DOLEntry
 
-// ParseDOL reads a data object list. Errors are *Error.
+// ParseDOL reads a data object list (EMV 4.4 Book 3, 5.4). Errors are *Error;
+// the entries before one are returned beside it.
 func ParseDOL(b []byte) (DOL, error) {
 	d := make(DOL, 0, len(b)/2)
 	for i := 0; i < len(b); {
 		t, n, reason := parseTag(b[i:])
 		if reason != "" {
-			return nil, &Error{Offset: i, Reason: reason}
+			return d, &Error{Offset: i, Reason: reason}
 		}
-		l, ln, reason := parseLength(b[i+n:])
-		if reason != "" {
-			return nil, &Error{Offset: i + n, Tag: t, Reason: reason}
+		// The length is one byte, not the length of a BER-TLV object.
+		if i+n == len(b) {
+			return d, &Error{Offset: i + n, Tag: t, Reason: "length is missing"}
 		}
-		// The list's data goes into one command, whose data is 255 bytes.
-		if l > 0xFF {
-			return nil, &Error{Offset: i + n, Tag: t, Reason: fmt.Sprintf("%d bytes asked for, a command holds 255", l)}
-		}
-		d = append(d, DOLEntry{t, l})
-		i += n + ln
+		d = append(d, DOLEntry{t, int(b[i+n])})
+		i += n + 1
 	}
 	return d, nil
 }

@@ -28,6 +28,11 @@ func TestParseDOL(t *testing.T) {
 	if err != nil || d.Len() != 36 || d[6] != (tlv.DOLEntry{Tag: 0x9A, Len: 3}) || d[9] != d[6] {
 		t.Errorf("%d bytes, %v, %v", d.Len(), d, err)
 	}
+	// A length is one byte (EMV 4.4 Book 3, 5.4), not that of BER-TLV.
+	d, err = tlv.ParseDOL(unhex(t, "9A80 9F0281 9C82 9F37FF"))
+	if diff := cmp.Diff(tlv.DOL{{0x9A, 0x80}, {0x9F02, 0x81}, {0x9C, 0x82}, {0x9F37, 0xFF}}, d); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
 	if d, err := tlv.ParseDOL(nil); err != nil || d.Len() != 0 {
 		t.Errorf("empty list: %v, %v", d, err)
 	}
@@ -42,9 +47,7 @@ func TestParseDOLMalformed(t *testing.T) {
 		{"9F", 0, "tag cut off"},
 		{"9F02", 2, "length is missing"},
 		{"9A03 9F37", 4, "length is missing"},
-		{"9A03 9F37 81", 4, "length cut off"},
-		{"9A80", 1, "indefinite"},
-		{"9A820100", 1, "256 bytes asked for"},
+		{"9A81 9F37", 4, "length is missing"},
 	} {
 		_, err := tlv.ParseDOL(unhex(t, tt.in))
 		var e *tlv.Error
@@ -141,7 +144,7 @@ func TestDOLKnown(t *testing.T) {
 }
 
 func TestDOLTooLong(t *testing.T) {
-	d, err := tlv.ParseDOL(unhex(t, "9F0281FF 9A01"))
+	d, err := tlv.ParseDOL(unhex(t, "9F02FF 9A01"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzParseDOL(f *testing.F) {
-	for _, s := range []string{"", "9F3704", "9F02069F03069F1A0295055F2A029A039C019F3704", "9F02", "9F", "9A80", "9A820100", "BF0C03", "5A0A"} {
+	for _, s := range []string{"", "9F3704", "9F02069F03069F1A0295055F2A029A039C019F3704", "9F02", "9F", "9A80", "9A82019C", "BF0C03", "5A0A"} {
 		f.Add(unhex(f, s), []byte{0x12, 0x34, 0x56}, byte(tlv.FormatN))
 	}
 	f.Fuzz(func(t *testing.T, in, value []byte, format byte) {
@@ -95,7 +95,7 @@ func FuzzParseDOL(f *testing.F) {
 		}
 		var enc []byte
 		for _, e := range d {
-			enc = tlv.AppendLength(e.Tag.Append(enc), e.Len)
+			enc = append(e.Tag.Append(enc), byte(e.Len))
 		}
 		again, err := tlv.ParseDOL(enc)
 		if err != nil || len(again) != len(d) {

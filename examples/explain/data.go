@@ -121,9 +121,13 @@ func explainDOL(r *request) (answer, error) {
 		info, _ := tags.Lookup(e.Tag)
 		out.Entries = append(out.Entries, item{e.Tag.String(), info.Name, e.Len})
 	}
-	text := ""
+	lines := tags.DescribeDOL(d)
 	if err == nil {
-		text = strings.Join(append(tags.DescribeDOL(d), fmt.Sprintf("%d bytes together", d.Len())), "\n") + "\n"
+		lines = append(lines, fmt.Sprintf("%d bytes together", d.Len()))
+	}
+	text := ""
+	if len(lines) > 0 {
+		text = strings.Join(lines, "\n") + "\n"
 	}
 	return answer{object: out, text: text, err: err}, nil
 }

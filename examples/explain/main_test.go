@@ -58,6 +58,7 @@ func TestCommands(t *testing.T) {
 		{"tag", 2, nil, "the TAG is missing"},
 		{"dol 9F02069F3704DF7901", 0, []string{"9F02 Amount, Authorised (Numeric), 6 bytes", "DF79 unknown to the dictionary, 1 byte", "11 bytes together"}, ""},
 		{"dol 9F02", 1, nil, "offset 2: length is missing"},
+		{"dol 9F0206 9F02", 1, []string{"9F02 Amount, Authorised (Numeric), 6 bytes"}, "offset 5: length is missing"},
 		{"atr 3B6000 00", 0, []string{"direct convention", "an EMV terminal accepts it"}, ""},
 		{"atr 3B8180018080", 0, []string{"a contactless reader's answer"}, ""},
 		{"atr 3B4000", 0, []string{"rejects it at a cold reset"}, ""},

@@ -108,10 +108,11 @@ func listed(t tlv.Tag, v []byte) ([]string, bool) {
 	switch t {
 	case PDOL, CDOL1, CDOL2, DDOL, TDOL, LogFormat, DRDOL:
 		d, err := tlv.ParseDOL(v)
+		out = append(out, DescribeDOL(d)...)
 		if err != nil {
-			return []string{err.Error()}, true
+			out = append(out, err.Error())
 		}
-		return DescribeDOL(d), true
+		return out, true
 	case SDATagList:
 		l, err := tlv.ParseTagList(v)
 		if err != nil {
