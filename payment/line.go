@@ -94,6 +94,9 @@ func (l *line) attest(ctx context.Context, m attest.Moment) error {
 		if !errors.As(err, &said) {
 			l.close()
 		}
+		if refusesDevice(err) {
+			err = errors.Join(err, l.u.disproved(ctx))
+		}
 		return fmt.Errorf("%w: evidence of the device, before the %s: %w", ErrServer, spoken(m), err)
 	}
 	l.proven = m

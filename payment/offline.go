@@ -60,6 +60,25 @@ func (u *Unit) proved(ctx context.Context) error {
 	return nil
 }
 
+// refusesDevice reports that the server judged the device's evidence, and refused
+// it.
+func refusesDevice(err error) bool {
+	var said *trade.Error
+	return errors.As(err, &said) && said.Code == trade.CodeEvidence
+}
+
+// disproved forgets that the server took the device's evidence: it has just
+// refused it.
+func (u *Unit) disproved(ctx context.Context) error {
+	if u.c.Offline.Count == 0 {
+		return nil
+	}
+	if err := u.c.Storage.Delete(context.WithoutCancel(ctx), evidenceTime); err != nil {
+		return fmt.Errorf("payment: forgetting the evidence: %w", err)
+	}
+	return nil
+}
+
 // mayOffline says why this payment may not be approved offline, "" when it may.
 func (p *run) mayOffline(ctx context.Context) (string, error) {
 	limits := p.u.c.Offline

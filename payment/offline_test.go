@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/journal"
 	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/trusted"
 )
 
 // withoutPIN is a unit that may approve offline, with a card that needs no PIN.
@@ -256,5 +258,35 @@ func TestOfflineConfig(t *testing.T) {
 	c.Terminal.Type = 0x21
 	if _, err := payment.New(c); !errors.Is(err, payment.ErrConfig) {
 		t.Errorf("online only: %v", err)
+	}
+}
+
+// TestDeviceRefusedApprovesNothing: a device whose evidence the server refuses
+// gets no offline approval of the payment that runs, and none of later ones while
+// the server can't be reached.
+func TestDeviceRefusedApprovesNothing(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		w := newWorld(t)
+		w.judge = func(n int, claims channel.Claims, err error) (channel.Claims, error) {
+			switch {
+			case n == 2 && refused:
+				return channel.Claims{}, channel.RefuseEvidence(channel.ReasonPlatform, "x")
+			case n == 2:
+				return channel.Claims{}, errors.New("dial tcp")
+			}
+			return claims, err
+		}
+		c := withoutPIN()
+		c.selected = true // to go online
+		r := w.rig(c)
+		w.order("A-1", 1234)
+		got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
+		if approved := err == nil && got.Outcome == payment.Approved; approved == refused {
+			t.Errorf("refused %v: %+v, %v", refused, got, err)
+		}
+		if _, err := r.vault.Get(w.ctx, "offline/evidence"); errors.Is(err, trusted.ErrNotFound) != refused {
+			t.Errorf("refused %v: the evidence that was taken: %v", refused, err)
+		}
+		w.audit()
 	}
 }

@@ -30,6 +30,10 @@ func (p *run) prepare(ctx context.Context) Trigger {
 	// also where no PIN was entered, so that a relay which counts messages
 	// does not learn that.
 	if err := p.line.prove(ctx, attest.BeforePIN); err != nil {
+		if refusesDevice(err) {
+			// The bank was asked, and its answer was no.
+			p.online = "the server does not accept this device"
+		}
 		return p.abandon(ctx, err)
 	}
 	if p.kind.inquiry {
