@@ -130,11 +130,16 @@ func ActionAnalysis(t Terminal, a Application, tvr tags.TVRValue, card func(tlv.
 // RuleApplies judges the condition of a cardholder verification rule (Book 3,
 // C3).
 func RuleApplies(t Terminal, tr Transaction, rule tags.CVMRule, list tags.CVMListValue, card func(tlv.Tag) []byte) bool {
-	return standIn(t, Application{}, tr, tags.TVRValue{}, card).applies(rule, list)
+	s := &Session{k: &Kernel{c: Config{Terminal: t}}, t: tr}
+	if v := card(tags.ApplicationCurrencyCode); rule.Condition >= tags.CVMIfCurrencyUnderX && v != nil {
+		s.fromCard = map[tlv.Tag][]byte{tags.ApplicationCurrencyCode: v}
+	}
+	return s.applies(rule, list)
 }
 
 // SupportsCVM reports whether a terminal's capabilities have a cardholder
 // verification method (Book 4, 6.3.4).
 func SupportsCVM(c tags.CapabilitiesValue, m tags.CVM) bool {
-	return standIn(Terminal{Capabilities: c}, Application{}, Transaction{}, tags.TVRValue{}, func(tlv.Tag) []byte { return nil }).supports(m)
+	s := &Session{k: &Kernel{c: Config{Terminal: Terminal{Capabilities: c}}}}
+	return s.supports(m)
 }
