@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/pinpad/mac"
 	"github.com/payunit/payunit/pinpad/pinblock"
 )
 
@@ -41,6 +42,10 @@ type known struct {
 	MACReq  string `json:"mac_request"`
 	MACRes  string `json:"mac_response"`
 	CBCReq  string `json:"enc_data_request"`
+	// CMACs under the MAC keys of TDES DUKPT are no part of X9.24-1; other
+	// libraries have them.
+	TCMACReq string `json:"cmac_request_nonstandard"`
+	TCMACRes string `json:"cmac_response_nonstandard"`
 
 	Text    string `json:"data_ascii"`
 	CMACReq string `json:"cmac_request"`
@@ -190,6 +195,20 @@ func (k known) keys(t *testing.T, u used, x *HostTransaction) {
 
 func (k known) codes(t *testing.T, u used, x *HostTransaction) {
 	device := Transaction{x.keys}
+	for usage, want := range map[Usage]string{MACGeneration: k.TCMACReq, MACVerification: k.TCMACRes} {
+		if want == "" {
+			continue
+		}
+		key, err := x.WorkingKey(usage, KeyTDES2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := mac.TDES(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.same(t, "CMAC under a TDES key, "+usage.String(), want, mac.CMAC(b, []byte(k.MACData)))
+	}
 	for _, w := range []struct {
 		what, want, data string
 		usage            Usage
