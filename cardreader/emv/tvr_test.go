@@ -243,6 +243,8 @@ func TestTVR(t *testing.T) {
 			alter: func(b *bench) { velocity(b, "000B", "0004", "05", "06"); b.card.data = nil },
 			want:  "A000006000", tsi: "2800",
 		},
+		// Table 35 of 7.5 has the first bit, which emv-utils' test "Velocity
+		// checking not possible" lacks: the book wins.
 		"1.6 and 4.6 ATC not given": {
 			alter: func(b *bench) { velocity(b, "000B", "0004", "05", "06"); delete(b.card.data, tags.ATC) },
 			want:  "A000006000", tsi: "2800",
