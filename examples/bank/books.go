@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -16,13 +17,15 @@ import (
 	"github.com/payunit/payunit/payment/money"
 )
 
-// books is a command that reads a ledger: bank audit, bank report. A bank may
+// books is a command that reads a ledger: bank audit, bank report, bank backup. A bank may
 // serve from it meanwhile.
 func books(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("bank "+name, flag.ContinueOnError)
 	f.SetOutput(stderr)
 	store := f.String("store", "bank.db", "the ledger: a SQLite file, or postgres://USER@HOST/DATABASE")
 	asJSON := f.Bool("json", false, "print one JSON object")
+	to := f.String("to", "", "backup: the new file")
+	mark := f.String("mark", "", "audit: a file that keeps the last entry's number and hash from one audit to the next; a ledger that was set back, or written anew, is found by it")
 	day := f.String("day", "", "report: the day, YYYY-MM-DD in UTC; empty is today")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -38,6 +41,10 @@ func books(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 			return 2
 		}
 	}
+	if (name == "backup") != (*to != "") {
+		fmt.Fprintf(stderr, "bank %s: -to names the new file of a backup, and of that alone\n", name)
+		return 2
+	}
 	if f.NArg() > 0 {
 		fmt.Fprintf(stderr, "bank %s: unexpected argument %q\n", name, f.Arg(0))
 		return 2
@@ -49,9 +56,14 @@ func books(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 	}
 	defer func() { _, _ = l.Close(), db.Close() }()
 	var code int
-	if name == "audit" {
-		code, err = auditOf(ctx, l, *asJSON, stdout)
-	} else {
+	switch name {
+	case "audit":
+		code, err = auditOf(ctx, l, *mark, *asJSON, stdout)
+	case "backup":
+		if err = l.BackUp(ctx, *to); err == nil {
+			fmt.Fprintf(stdout, "the ledger is in %s too\n", *to)
+		}
+	default:
 		err = reportOf(ctx, l, from, *asJSON, stdout)
 	}
 	if err != nil {
@@ -63,14 +75,20 @@ func books(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 
 // auditOf checks the ledger, and says what is wrong, first things first. Exit 1
 // when anything is.
-func auditOf(ctx context.Context, l ledger.Ledger, asJSON bool, w io.Writer) (int, error) {
-	r, err := ledger.Audit(ctx, l)
+func auditOf(ctx context.Context, l ledger.Ledger, mark string, asJSON bool, w io.Writer) (int, error) {
+	marks, err := readMark(mark)
+	if err != nil {
+		return 1, err
+	}
+	r, err := ledger.Audit(ctx, l, marks...)
 	if err != nil {
 		return 1, err
 	}
 	code := 0
 	if len(r.Problems) > 0 {
 		code = 1
+	} else if err := writeMark(mark, r.Mark()); err != nil {
+		return 1, err
 	}
 	if asJSON {
 		if r.Problems == nil {
@@ -91,6 +109,38 @@ func auditOf(ctx context.Context, l ledger.Ledger, asJSON bool, w io.Writer) (in
 		fmt.Fprintln(w, "everything holds")
 	}
 	return code, nil
+}
+
+// readMark reads a file of one line, an entry's number and hash. One that is not
+// there marks nothing yet.
+func readMark(path string) ([]ledger.Mark, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m ledger.Mark
+	var hash []byte
+	if _, err := fmt.Sscanf(string(b), "%d %x\n", &m.Number, &hash); err != nil || copy(m.Hash[:], hash) != len(m.Hash) {
+		return nil, fmt.Errorf("%s: not a mark", path)
+	}
+	return []ledger.Mark{m}, nil
+}
+
+// writeMark replaces the file, never by a part of one.
+func writeMark(path string, m ledger.Mark) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.WriteFile(path+".new", fmt.Appendf(nil, "%d %x\n", m.Number, m.Hash), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // total is what one kind of entry comes to in one currency.

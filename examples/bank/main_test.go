@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -331,6 +332,29 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
+	// A back-up is a ledger; what was booked since is missing in it.
+	old, mark := filepath.Join(t.TempDir(), "old.db"), filepath.Join(t.TempDir(), "mark")
+	if code := run(t.Context(), []string{"backup", "-store", store, "-to", old}, &out, &errs); code != 0 {
+		t.Errorf("backup: exit %d: %s%s", code, out.String(), errs.String())
+	}
+	for range 2 {
+		if code := run(t.Context(), []string{"audit", "-mark", mark, "-store", store}, &out, &errs); code != 0 {
+			t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
+		}
+	}
+	if _, err := db.Exec("DELETE FROM postings WHERE entry = 6; DELETE FROM entries WHERE number = 6"); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if code := run(t.Context(), []string{"audit", "-mark", mark, "-store", store}, &out, &errs); code != 1 || !strings.Contains(out.String(), "it was set back") {
+		t.Errorf("set back: exit %d: %s%s", code, out.String(), errs.String())
+	}
+	store = old
+	if db, err = sql.Open("sqlite", store); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	out.Reset()
 	if code := run(t.Context(), []string{"audit", "-store", store}, &out, &errs); code != 0 {
 		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
 	}
@@ -400,7 +424,7 @@ func TestMinimal(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]int{
-		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "-log none": 2, "audit -store no-such-file": 1, "report -day x": 2, "audit stray": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
+		"-help": 0, "-no-such-flag": 2, "stray": 2, "-currency XYZ": 2, "-fault none": 2, "-log none": 2, "audit -store no-such-file": 1, "report -day x": 2, "audit stray": 2, "backup": 2, "audit -to x": 2, "-store postgres://u:p@127.0.0.1:1/y?connect_timeout=1": 1,
 		"-keys no-such-file": 1, "-cards no-such-file -store " + filepath.Join(t.TempDir(), "x.db"): 1,
 	} {
 		var out, errs bytes.Buffer

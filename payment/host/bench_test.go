@@ -1,3 +1,5 @@
+//go:build unix
+
 package host
 
 import (
@@ -77,7 +79,7 @@ func syncedCommits(b *testing.B, dir string, parties int) float64 {
 		if _, err := f.WriteAt(page, int64(n%64)*int64(len(page))); err != nil {
 			b.Fatal(err)
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := f.Sync(); err != nil {
 			b.Fatal(err)
 		}
 	}

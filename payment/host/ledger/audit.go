@@ -23,6 +23,16 @@ type Report struct {
 	Problems []string
 }
 
+// Mark is an entry as it was once, kept where whoever writes the ledger can't
+// change it: it proves later that what was booked by then still is.
+type Mark struct {
+	Number uint64
+	Hash   [32]byte
+}
+
+// Mark is that of the last entry.
+func (r Report) Mark() Mark { return Mark{uint64(r.Entries), r.Hash} }
+
 // maxProblems bounds a report; one broken page breaks many entries.
 const maxProblems = 100
 
@@ -30,11 +40,14 @@ const maxProblems = 100
 // the chain of hashes is whole, that balances are the sums of their postings,
 // that each authorisation is booked, completed and booked back exactly as its
 // state says, and that each order's state is that of its authorisation. The
-// error is that of the store; what is wrong in the ledger is in the report.
-func Audit(ctx context.Context, l Ledger) (Report, error) {
+// entries that were marked once have to be there as they were: a ledger that was
+// set back, or written anew, has others. The error is that of the store; what is
+// wrong in the ledger is in the report.
+func Audit(ctx context.Context, l Ledger, marks ...Mark) (Report, error) {
 	var a auditor
 	err := l.View(ctx, func(tx Tx) error {
 		a = auditor{
+			marks:    marks,
 			balances: map[[2]string]int64{},
 			booked:   map[Key]map[Kind]Entry{},
 			live:     map[string]Authorisation{},
@@ -68,6 +81,7 @@ func Audit(ctx context.Context, l Ledger) (Report, error) {
 
 type auditor struct {
 	report   Report
+	marks    []Mark
 	balances map[[2]string]int64
 	// booked are the entries of authorisations not yet seen.
 	booked map[Key]map[Kind]Entry
@@ -99,6 +113,11 @@ func (a *auditor) entry(b Booked) error {
 		a.wrong("entry %d (%s): its hash does not follow from its content and the entry before", b.Number, b.Key)
 	}
 	a.report.Hash = b.Hash
+	for _, m := range a.marks {
+		if m.Number == b.Number && m.Hash != b.Hash {
+			a.wrong("entry %d (%s) is not the one that was marked: the ledger was written anew", b.Number, b.Key)
+		}
+	}
 	if err := b.Check(); err != nil {
 		a.wrong("entry %d: %v", b.Number, err)
 	}
@@ -293,6 +312,11 @@ func (a *auditor) order(o Order) error {
 // finish reports what nothing accounts for, in a stable order.
 func (a *auditor) finish() {
 	var rest []string
+	for _, m := range a.marks {
+		if m.Number > uint64(a.report.Entries) {
+			rest = append(rest, fmt.Sprintf("the ledger ends with entry %d, and had %d: it was set back", a.report.Entries, m.Number))
+		}
+	}
 	for id, sum := range a.balances {
 		if sum != 0 {
 			rest = append(rest, fmt.Sprintf("account %s has postings in %s and no balance", id[0], id[1]))

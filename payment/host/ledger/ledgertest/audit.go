@@ -92,6 +92,24 @@ func auditGood(t *testing.T, s Store) {
 	balance(t, l, accountPending, "EUR", 102)
 	balance(t, l, accountMerchant, "EUR", 101)
 
+	marked := func(m ledger.Mark) int {
+		t.Helper()
+		again, err := ledger.Audit(t.Context(), l, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(again.Problems)
+	}
+	if n := marked(r.Mark()); n != 0 {
+		t.Errorf("its own mark: %d problems", n)
+	}
+	if n := marked(ledger.Mark{Number: 7, Hash: r.Hash}); n != 1 {
+		t.Errorf("a mark beyond the end: %d problems, want 1", n)
+	}
+	if n := marked(ledger.Mark{Number: 5, Hash: r.Hash}); n != 1 {
+		t.Errorf("a mark of another entry: %d problems, want 1", n)
+	}
+
 	// States that the entries contradict, each alone in a transaction that is
 	// audited by the next.
 	a := ledger.Authorisation{Key: key(2), Order: "order-2", Amount: eur(t, 102), State: ledger.AuthCompleted, Created: at, Changed: at}
