@@ -31,10 +31,10 @@ type levers struct {
 	open    []io.Closer
 }
 
-func (l *levers) state() (storage error, cut, gone bool) {
+func (l *levers) state() (cut, gone bool, storage error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.storage, l.cut, l.gone
+	return l.cut, l.gone, l.storage
 }
 
 // sever cuts the link: what is open, and what would be.
@@ -66,7 +66,7 @@ type leverLink struct {
 }
 
 func (k leverLink) Open(ctx context.Context) (io.ReadWriteCloser, error) {
-	if _, cut, _ := k.l.state(); cut {
+	if cut, _, _ := k.l.state(); cut {
 		return nil, errDown
 	}
 	c, err := k.Link.Open(ctx)
@@ -82,21 +82,21 @@ type leverStorage struct {
 }
 
 func (s leverStorage) Put(ctx context.Context, name string, value []byte) error {
-	if err, _, _ := s.l.state(); err != nil {
+	if _, _, err := s.l.state(); err != nil {
 		return err
 	}
 	return s.Storage.Put(ctx, name, value)
 }
 
 func (s leverStorage) Delete(ctx context.Context, name string) error {
-	if err, _, _ := s.l.state(); err != nil {
+	if _, _, err := s.l.state(); err != nil {
 		return err
 	}
 	return s.Storage.Delete(ctx, name)
 }
 
 func (s leverStorage) Next(ctx context.Context, name string) (uint64, error) {
-	if err, _, _ := s.l.state(); err != nil {
+	if _, _, err := s.l.state(); err != nil {
 		return 0, err
 	}
 	return s.Storage.Next(ctx, name)
@@ -113,7 +113,7 @@ type leverCard struct {
 }
 
 func (r leverReader) Connect(ctx context.Context) (cardreader.Card, error) {
-	if _, _, gone := r.l.state(); gone {
+	if _, gone, _ := r.l.state(); gone {
 		return nil, cardreader.ErrCardRemoved
 	}
 	c, err := r.Reader.Connect(ctx)
@@ -121,7 +121,7 @@ func (r leverReader) Connect(ctx context.Context) (cardreader.Card, error) {
 }
 
 func (c leverCard) Transmit(ctx context.Context, command []byte) ([]byte, error) {
-	if _, _, gone := c.l.state(); gone {
+	if _, gone, _ := c.l.state(); gone {
 		return nil, cardreader.ErrCardRemoved
 	}
 	return c.Card.Transmit(ctx, command)

@@ -47,8 +47,8 @@ func reason(t *testing.T, err error) channel.Reason {
 // veehaitch/devicecheck-appattest publishes with its tests. The receipt, which
 // nothing here looks at, is left out of the attestation.
 type recording struct {
-	appID                                               string
-	challenge, keyID, attestation, assertion, root, raw []byte
+	appID                                          string
+	challenge, keyID, attestation, assertion, root []byte
 }
 
 func readRecording(t testing.TB) recording {

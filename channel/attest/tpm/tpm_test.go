@@ -58,7 +58,6 @@ type maker struct {
 	values     []PCR
 	quoted     []PCR
 	after      []byte
-	sign       func(digest []byte) []byte
 	withMiddle bool
 }
 
