@@ -277,11 +277,13 @@ type rig struct {
 	config payment.Config
 	// identity is the terminal's.
 	identity func() (terminalID, merchantID string)
-	unit     *payment.Unit
-	vault    *vault.Vault
-	holder   *scripted.Cardholder
-	dir      string
-	events   []payment.Event
+	// rotate changes its keys.
+	rotate func(context.Context) error
+	unit   *payment.Unit
+	vault  *vault.Vault
+	holder *scripted.Cardholder
+	dir    string
+	events []payment.Event
 }
 
 func plain() rigConfig {
@@ -329,7 +331,7 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &rig{identity: device.Identity, vault: v, dir: c.dir, holder: scripted.New(c.script)}
+	r := &rig{identity: device.Identity, rotate: device.Rotate, vault: v, dir: c.dir, holder: scripted.New(c.script)}
 	if c.panel == nil {
 		c.panel = r.holder
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/noise"
-	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/pinpad/dukpt"
 	"github.com/payunit/payunit/pinpad/keyblock"
@@ -70,6 +69,9 @@ const (
 	grantRecord = "enrolment/grant"
 	pinRecord   = "dukpt/pin"
 	macRecord   = "dukpt/mac"
+	// rotatingRecord stands from before new keys are asked for until they are
+	// loaded.
+	rotatingRecord = "enrolment/rotating"
 )
 
 // identity is the stored part of a grant.
@@ -155,20 +157,9 @@ func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (id
 	if len(c.ServerKey) > 0 && !strings.EqualFold(hex.EncodeToString(peer), hex.EncodeToString(c.ServerKey)) {
 		return identity{}, fmt.Errorf("%w: the server has another key than the one expected", ErrGrant)
 	}
-	ask, err := trade.Encode(trade.KindEnrol, 0, trade.Enrol{DeviceClass: c.declared(), PINFormat: pinFormat})
+	g, err := ask(ctx, s, trade.KindEnrol, trade.Enrol{DeviceClass: c.declared(), PINFormat: pinFormat})
 	if err != nil {
 		return identity{}, err
-	}
-	e, err := s.Call(ctx, trade.KindEnrol, ask.Body)
-	if err != nil {
-		return identity{}, fmt.Errorf("enrol: %w", err)
-	}
-	var g trade.Grant
-	if e.Kind != trade.KindGrant {
-		return identity{}, fmt.Errorf("%w: answered with a message of kind %d", ErrGrant, e.Kind)
-	}
-	if err := e.Decode(&g); err != nil {
-		return identity{}, fmt.Errorf("%w: %w", ErrGrant, err)
 	}
 	// The key that later channels are made with is the one that proved itself
 	// in this one.
@@ -178,9 +169,37 @@ func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (id
 	if len(g.TerminalID) != 8 || g.MerchantID == "" || len(g.MerchantID) > 15 {
 		return identity{}, fmt.Errorf("%w: terminal or merchant id", ErrGrant)
 	}
+	if err := loadKeys(ctx, c.Storage, s, g, pinFormat); err != nil {
+		return identity{}, err
+	}
+	return identity{g.TerminalID, g.MerchantID, g.Merchant, c.DeviceClass, g.ServerKey, pinFormat}, nil
+}
+
+// ask asks for a grant.
+func ask(ctx context.Context, s *comm.Session, kind trade.Kind, body any) (g trade.Grant, err error) {
+	q, err := trade.Encode(kind, 0, body)
+	if err != nil {
+		return g, err
+	}
+	e, err := s.Call(ctx, kind, q.Body)
+	if err != nil {
+		return g, fmt.Errorf("enrol: %w", err)
+	}
+	if e.Kind != trade.KindGrant {
+		return g, fmt.Errorf("%w: answered with a message of kind %d", ErrGrant, e.Kind)
+	}
+	if err := e.Decode(&g); err != nil {
+		return g, fmt.Errorf("%w: %w", ErrGrant, err)
+	}
+	return g, nil
+}
+
+// loadKeys unwraps the keys of a grant under the key that its channel gives both
+// ends.
+func loadKeys(ctx context.Context, storage trusted.Storage, s *comm.Session, g trade.Grant, pinFormat uint8) error {
 	exported, err := s.Conn().Export(trade.KeyBlockLabel, 32)
 	if err != nil {
-		return identity{}, fmt.Errorf("enrol: %w", err)
+		return fmt.Errorf("enrol: %w", err)
 	}
 	kbpk := secret.NewBytes(exported)
 	defer kbpk.Wipe()
@@ -192,15 +211,15 @@ func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (id
 		record, block string
 		id            []byte
 	}{{pinRecord, g.PINKey, g.PINKeyID}, {macRecord, g.MACKey, g.MACKeyID}} {
-		if err := c.load(ctx, kbpk, alg, k.record, k.block, k.id); err != nil {
-			return identity{}, err
+		if err := loadKey(ctx, storage, kbpk, alg, k.record, k.block, k.id); err != nil {
+			return err
 		}
 	}
-	return identity{g.TerminalID, g.MerchantID, g.Merchant, c.DeviceClass, g.ServerKey, pinFormat}, nil
+	return nil
 }
 
-// load unwraps one initial key and loads it into its DUKPT device.
-func (c Config) load(ctx context.Context, kbpk secret.Bytes, alg dukpt.Algorithm, record, block string, id []byte) error {
+// loadKey unwraps one initial key and loads it into its DUKPT device.
+func loadKey(ctx context.Context, storage trusted.Storage, kbpk secret.Bytes, alg dukpt.Algorithm, record, block string, id []byte) error {
 	h, k, err := keyblock.Unwrap(kbpk, block)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGrant, err)
@@ -225,7 +244,7 @@ func (c Config) load(ctx context.Context, kbpk secret.Bytes, alg dukpt.Algorithm
 	case alg != dukpt.TDES && k.Len() == 32:
 		alg = dukpt.AES256
 	}
-	if _, err := dukpt.NewDevice(ctx, alg, k, id, keyState{c.Storage, record}); err != nil {
+	if _, err := dukpt.NewDevice(ctx, alg, k, id, keyState{storage, record}); err != nil {
 		return fmt.Errorf("enrol: loading a key: %w", err)
 	}
 	return nil
@@ -249,7 +268,7 @@ func load(ctx context.Context, s trusted.Storage) (identity, error) {
 // Forget removes identity and keys, for a device that is to enrol anew. It must
 // not be called while a payment owes anything.
 func Forget(ctx context.Context, s trusted.Storage) error {
-	for _, name := range []string{grantRecord, pinRecord, macRecord} {
+	for _, name := range []string{grantRecord, pinRecord, macRecord, rotatingRecord} {
 		if err := s.Delete(ctx, name); err != nil {
 			return fmt.Errorf("enrol: %w", err)
 		}
@@ -265,76 +284,3 @@ type keyState struct {
 
 func (k keyState) Load(ctx context.Context) ([]byte, error)     { return k.s.Get(ctx, k.name) }
 func (k keyState) Save(ctx context.Context, state []byte) error { return k.s.Put(ctx, k.name, state) }
-
-// Terminal is an enrolled device. Safe for concurrent use.
-type Terminal struct {
-	id        identity
-	assurance channel.Assurance
-	client    *comm.Client
-	pin, mac  *dukpt.Device
-}
-
-var _ payment.Device = (*Terminal)(nil)
-
-// Open goes on as the terminal that the storage holds. Errors: ErrNotEnrolled,
-// those of the modules.
-func Open(ctx context.Context, c Config) (*Terminal, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	id, err := load(ctx, c.Storage)
-	if err != nil {
-		return nil, err
-	}
-	t := &Terminal{id: id, assurance: c.Assurance}
-	c.DeviceClass = id.DeviceClass
-	if t.client, err = c.client(End{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true}); err != nil {
-		return nil, err
-	}
-	if t.pin, err = dukpt.OpenDevice(ctx, keyState{c.Storage, pinRecord}); err != nil {
-		return nil, fmt.Errorf("enrol: PIN keys: %w", err)
-	}
-	if t.mac, err = dukpt.OpenDevice(ctx, keyState{c.Storage, macRecord}); err != nil {
-		return nil, fmt.Errorf("enrol: message keys: %w", err)
-	}
-	return t, nil
-}
-
-// Assurance returns the level that the device declares to the server.
-func (t *Terminal) Assurance() channel.Assurance { return t.assurance }
-
-// Identity implements payment.Device.
-func (t *Terminal) Identity() (terminalID, merchantID string) {
-	return t.id.TerminalID, t.id.MerchantID
-}
-
-// Merchant returns the merchant's name.
-func (t *Terminal) Merchant() string { return t.id.Merchant }
-
-// PINFormat returns the format of the pad's PIN blocks, 4 or 0.
-func (t *Terminal) PINFormat() uint8 { return t.id.PINFormat }
-
-// PINKeys returns the keys for the pad.
-func (t *Terminal) PINKeys() *dukpt.Device { return t.pin }
-
-// Open implements payment.Device.
-func (t *Terminal) Open(ctx context.Context) (payment.Session, error) { return t.client.Open(ctx) }
-
-// NextKey implements payment.Device.
-func (t *Terminal) NextKey(ctx context.Context) (payment.MessageKey, error) {
-	k, err := t.mac.Next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return messageKey{k}, nil
-}
-
-// messageKey is a DUKPT transaction as a unit uses it.
-type messageKey struct{ k *dukpt.Transaction }
-
-func (m messageKey) KSN() []byte                     { return m.k.KSN() }
-func (m messageKey) MAC(data []byte) ([]byte, error) { return m.k.MACRequest(data) }
-func (m messageKey) VerifyMAC(data, code []byte) error {
-	return m.k.VerifyMACResponse(data, code)
-}
-func (m messageKey) Wipe() { m.k.Wipe() }

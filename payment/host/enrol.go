@@ -39,24 +39,34 @@ func (s *Server) enrol(ctx context.Context, conn channel.Conn, p *peer, e trade.
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)
 	}
+	g, err := s.grant(conn, keys, t)
+	if err != nil {
+		return trade.Envelope{}, s.refuse(err)
+	}
+	s.tell(t.ID, "", "enrolled for merchant %s, PIN block format %d, assurance %v", t.MerchantID, t.PINFormat, p.identity.Claims.Assurance)
+	return trade.Encode(trade.KindGrant, e.Request, g)
+}
+
+// grant is what a terminal gets: who it is, and the initial keys of its number
+// under a key of this channel.
+func (s *Server) grant(conn channel.Conn, keys pair, t ledger.Terminal) (trade.Grant, error) {
 	g := trade.Grant{
 		TerminalID: t.ID, MerchantID: t.MerchantID, Merchant: t.Merchant, ServerKey: bytes.Clone(s.c.ServerKey),
 		PINKeyID: keys.pin.keyID(t.Number), MACKeyID: keys.mac.keyID(t.Number),
 	}
 	exported, err := conn.Export(trade.KeyBlockLabel, 32)
 	if err != nil {
-		return trade.Envelope{}, s.refuse(err)
+		return g, err
 	}
 	kbpk := secret.NewBytes(exported)
 	defer kbpk.Wipe()
 	if g.PINKey, err = s.wrap(kbpk, keys.pin, g.PINKeyID); err != nil {
-		return trade.Envelope{}, s.refuse(err)
+		return g, err
 	}
 	if g.MACKey, err = s.wrap(kbpk, keys.mac, g.MACKeyID); err != nil {
-		return trade.Envelope{}, s.refuse(err)
+		return g, err
 	}
-	s.tell(t.ID, "", "enrolled for merchant %s, PIN block format %d, assurance %v", t.MerchantID, t.PINFormat, p.identity.Claims.Assurance)
-	return trade.Encode(trade.KindGrant, e.Request, g)
+	return g, nil
 }
 
 // newTerminal writes the terminal and uses the activation up.
@@ -75,12 +85,12 @@ func (s *Server) newTerminal(tx ledger.Tx, id channel.Identity, format uint8) (l
 	if _, err := tx.TerminalByKey(id.Key); !errors.Is(err, ledger.ErrNotFound) {
 		return ledger.Terminal{}, errors.Join(err, fmt.Errorf("%w: the device is a terminal already", ledger.ErrConflict))
 	}
-	n, err := tx.Next("terminal")
-	if err != nil {
+	if err := checkDevice(id.Claims.Device); err != nil {
 		return ledger.Terminal{}, err
 	}
-	if n > maxNumber {
-		return ledger.Terminal{}, fmt.Errorf("%w: no terminal numbers are left", ErrUnsupported)
+	n, err := newNumber(tx)
+	if err != nil {
+		return ledger.Terminal{}, err
 	}
 	t := ledger.Terminal{
 		ID: terminalID(n), Number: n, DeviceKey: bytes.Clone(id.Key), MerchantID: a.MerchantID, Merchant: a.Merchant, PINFormat: format,

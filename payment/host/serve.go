@@ -168,6 +168,8 @@ func (h *handler) Handle(ctx context.Context, conn channel.Conn, e trade.Envelop
 			return h.s.challenge(h.p, e)
 		case trade.KindEvidence:
 			return h.s.evidence(ctx, h.p, e)
+		case trade.KindRotate:
+			return h.s.rotate(ctx, conn, h.p, e)
 		}
 	case channel.PurposeEnrol:
 		if e.Kind == trade.KindEnrol {

@@ -51,6 +51,7 @@ const (
 	KindChallenge      Kind = 12 // Challenge
 	KindEvidence       Kind = 13 // Evidence
 	KindAttested       Kind = 14 // Attested
+	KindRotate         Kind = 15 // empty object; the answer is a Grant
 )
 
 // ErrMalformed: an envelope or a body is not of this format.
@@ -79,7 +80,7 @@ func Parse(b []byte) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("%w: version %d, want %d", ErrMalformed, b[0], Version)
 	}
 	k := Kind(b[1])
-	if k < KindTradeRequest || k > KindAttested || k == KindError+1 {
+	if k < KindTradeRequest || k > KindRotate || k == KindError+1 {
 		return Envelope{}, fmt.Errorf("%w: kind %d", ErrMalformed, k)
 	}
 	return Envelope{Kind: k, Request: binary.BigEndian.Uint32(b[2:]), Body: b[headerLen:]}, nil
