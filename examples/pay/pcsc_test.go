@@ -32,6 +32,14 @@ func TestPCSC(t *testing.T) {
 			}
 		}
 	})
+	t.Run("tapped", func(t *testing.T) {
+		for _, profile := range []string{"default", "mchip", "phone-unlocked"} {
+			c := service.Insert(t, 0, profile, "-interface", "contactless")
+			tappedOver(t, "pcsc:"+pcsctest.Readers[0])
+			c.Remove()
+			empty(t, 0)
+		}
+	})
 	t.Run("put in while it waits", func(t *testing.T) { putInWhileWaiting(t, service) })
 	t.Run("recorded whole", func(t *testing.T) { recordedWhole(t, service) })
 	t.Run("taken out after each command", func(t *testing.T) { takenOut(t, service) })
@@ -56,6 +64,18 @@ func approved(t *testing.T, reader string, args ...string) {
 	}
 	if got.Outcome != "approved" || got.ODA != "DDA ok" || !strings.Contains(got.CVM, "online") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// tappedOver pays by tapping, below the limit and over it.
+func tappedOver(t *testing.T, reader string) {
+	t.Helper()
+	for _, amount := range []string{"12.34", "60.00"} {
+		code, out, errs := pay(t, "-json", "-pin", "1234", "-interface", "contactless", "-amount", amount, "-reader", reader)
+		var got struct{ Outcome, Entry string }
+		if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitDone || got.Outcome != "approved" || got.Entry != "contactless" {
+			t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
+		}
 	}
 }
 

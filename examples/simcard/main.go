@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/payment/money"
@@ -42,6 +43,7 @@ func main() {
 // options are the command line.
 type options struct {
 	vpcd, profile, state, faults string
+	face                         string
 	capkOut, cardsOut            string
 	line                         bool
 	balance                      int64
@@ -77,6 +79,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.vpcd, "vpcd", "", "connect to the virtual reader (vpcd) at `HOST:PORT`, which usually listens on 127.0.0.1:35963")
 	f.BoolVar(&o.line, "line", false, "read commands in hex from stdin, write responses in hex to stdout; a line 'reset' is a power-up")
 	f.StringVar(&o.profile, "profile", "default", "card `NAME`")
+	f.StringVar(&o.face, "interface", "contact", "contact, or contactless: the card as a contactless reader has it in its field")
 	f.StringVar(&o.state, "state", "", "keep counters, tries and blocks in `FILE`; without it they end with the program")
 	f.StringVar(&o.faults, "fault", "", "`LIST` of faults, ACTION@PLACE,...")
 	f.DurationVar(&o.delay, "delay", 0, "how long each command takes")
@@ -93,6 +96,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("%w: unexpected argument %q", errUsage, f.Arg(0))
+	case o.face != "contact" && o.face != "contactless":
+		return o, fmt.Errorf("%w: -interface %q is neither contact nor contactless", errUsage, o.face)
 	case o.line && o.vpcd != "":
 		return o, fmt.Errorf("%w: -line and -vpcd exclude each other", errUsage)
 	case !o.line && o.vpcd == "" && o.capkOut == "" && o.cardsOut == "":
@@ -144,8 +149,12 @@ func carryOut(ctx context.Context, o options, in io.Reader, out, diag io.Writer)
 	if err != nil {
 		return err
 	}
+	var reader cardreader.Reader = card.Reader(o.profile)
+	if o.face == "contactless" {
+		reader = simcard.NewField(o.profile, card)
+	}
 	if o.line {
-		return serveLines(ctx, card.Reader(o.profile), in, out)
+		return serveLines(ctx, reader, in, out)
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", o.vpcd)
@@ -153,5 +162,5 @@ func carryOut(ctx context.Context, o options, in io.Reader, out, diag io.Writer)
 		return err
 	}
 	fmt.Fprintf(diag, "simcard: %s card in the virtual reader at %s\n", o.profile, o.vpcd)
-	return serveVPCD(ctx, conn, card.Reader(o.profile))
+	return serveVPCD(ctx, conn, reader)
 }

@@ -46,6 +46,19 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestLinesContactless(t *testing.T) {
+	code, out, diag := call(t, "reset\n00A404000E325041592E5359532E444446303100\n"+selectPSE+"\n", "-line", "-interface", "contactless")
+	if code != exitDone || diag != "" {
+		t.Errorf("exit %d, %q", code, diag)
+	}
+	if got := strings.Split(strings.TrimSpace(out), "\n"); len(got) != 3 || got[0] != "3B80800101" || !strings.HasPrefix(got[1], "6F35840E3250") || got[2] != "6A82" {
+		t.Errorf("answers %q", got)
+	}
+	if code, _, diag := call(t, "", "-line", "-interface", "air"); code != exitUsage || !strings.Contains(diag, "contactless") {
+		t.Errorf("exit %d, %q", code, diag)
+	}
+}
+
 func TestLinesWithFaultAndState(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "card.json")
 	code, out, _ := call(t, selectAID+"\n"+getOptions+"\n"+selectAID+"\nreset\n"+selectAID+"\n", "-line", "-fault", "remove@gpo", "-state", state)
