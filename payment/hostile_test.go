@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,7 +75,7 @@ func TestHostileApp(t *testing.T) {
 	approved := 0
 	for _, trial := range trials {
 		synctest.Test(t, func(t *testing.T) {
-			if hostilePayment(t, trial) {
+			if hostilePayment(t, trial, trial.Judge()) {
 				approved++
 			}
 		})
@@ -93,24 +94,102 @@ func TestEveryByteOfAPayment(t *testing.T) {
 	t.Parallel()
 	trials := every(hostile.Bytes(calm(t), 17), 31)
 	for _, trial := range trials {
-		synctest.Test(t, func(t *testing.T) { hostilePayment(t, trial) })
+		synctest.Test(t, func(t *testing.T) { hostilePayment(t, trial, trial.Judge()) })
 		if t.Failed() {
 			t.Fatalf("after %v", trial)
 		}
 	}
 }
 
+// TestHostileReconnection takes the answer to the request away, and then does
+// everything of the catalogue to each frame of the connection that the unit asks
+// over what became of it: the resumption, and the repeat of the request.
+func TestHostileReconnection(t *testing.T) {
+	t.Parallel()
+	cut, seen := cutAtAnswer(t)
+	var all []hostile.Trial
+	for _, trial := range hostile.Trials(seen) {
+		if trial.Frame > cut {
+			all = append(all, trial)
+		}
+	}
+	trials := every(all, 23)
+	if len(trials) < 10 {
+		t.Fatalf("only %d trials", len(trials))
+	}
+	for _, trial := range trials {
+		synctest.Test(t, func(t *testing.T) {
+			judge := trial.Judge()
+			hostilePayment(t, trial, func(f hostile.Frame) hostile.Verdict {
+				if f.Order == cut {
+					return hostile.Cut(f)
+				}
+				return judge(f)
+			})
+		})
+		if t.Failed() {
+			t.Fatalf("after %v, the answer cut at frame %d", trial, cut)
+		}
+	}
+}
+
+// cutAtAnswer finds the frame with the answer to the request, and what the app
+// sees of a payment when it cuts the connection there.
+func cutAtAnswer(t *testing.T) (cut int, seen []hostile.Frame) {
+	t.Helper()
+	frames := calm(t)
+	for cut = len(frames) - 1; cut >= 0; cut-- {
+		if frames[cut].Up {
+			continue
+		}
+		asked := false
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			link := hostile.New(w, func(f hostile.Frame) hostile.Verdict {
+				if f.Order == cut {
+					return hostile.Cut(f)
+				}
+				return hostile.Pass(f)
+			})
+			c := plain()
+			c.link = link
+			r := w.rig(c)
+			w.order("A-0", 999)
+			if _, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-0"}); err != nil {
+				return
+			}
+			asked = slices.ContainsFunc(w.told(), func(e string) bool { return strings.Contains(e, "0201") })
+			seen = link.Seen()
+		})
+		if asked {
+			return cut, seen
+		}
+	}
+	t.Fatal("no frame makes the unit ask again")
+	return 0, nil
+}
+
+// told returns what the server told its people.
+func (w *world) told() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.events)
+}
+
 // hostilePayment makes a payment under a trial; it reports whether it was
 // approved.
-func hostilePayment(t *testing.T, trial hostile.Trial) bool {
+func hostilePayment(t *testing.T, trial hostile.Trial, judge func(hostile.Frame) hostile.Verdict) bool {
 	t.Helper()
 	w := newWorld(t)
 	c := plain()
-	c.link = hostile.New(w, trial.Judge())
+	c.link = hostile.New(w, judge)
 	c.limits = payment.Limits{Connect: patience, Reply: patience}
 	r := w.rig(c)
 	w.order("A-1", 1234)
 	got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
+	if err != nil && !errors.Is(err, payment.ErrServer) {
+		t.Errorf("not the server's kind of error: %v", err)
+	}
 	if err == nil && got.Minor != 1234 && got.Outcome != "" {
 		t.Errorf("another amount: %+v", got)
 	}
