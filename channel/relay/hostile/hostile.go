@@ -93,7 +93,7 @@ func (l *Link) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 	n := l.count
 	l.count++
 	l.mu.Unlock()
-	s := &stream{under: c, done: make(chan struct{})}
+	s := &stream{under: c, done: make(chan struct{}), writing: make(chan struct{}, 1)}
 	s.arrived = sync.NewCond(&s.mu)
 	s.up = cutter{link: l, connection: n, up: true}
 	s.down = cutter{link: l, connection: n}
@@ -147,7 +147,7 @@ type stream struct {
 	done     chan struct{}
 	closeErr error
 
-	writing sync.Mutex // towards the server: the unit's frames, and what is sent back to it
+	writing chan struct{} // the turn of who writes to the server
 
 	mu      sync.Mutex
 	arrived *sync.Cond
@@ -161,8 +161,10 @@ const maxPending = 1 << 20
 // Write takes the unit's bytes. A unit whose connection was cut learns it as it
 // would from a network: at some later Write.
 func (s *stream) Write(b []byte) (int, error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	if !s.turn() {
+		return 0, io.ErrClosedPipe
+	}
+	defer func() { <-s.writing }()
 	for _, v := range s.up.feed(b) {
 		if !s.wait(v.Delay) {
 			return 0, io.ErrClosedPipe
@@ -195,13 +197,9 @@ func (s *stream) pump() {
 			for _, o := range v.Out {
 				s.push(o)
 			}
-			for _, back := range v.Back {
-				s.writing.Lock()
-				_, werr := s.under.Write(back)
-				s.writing.Unlock()
-				if werr != nil {
-					err = werr
-				}
+			if len(v.Back) > 0 {
+				// A server that writes may not read: the pump goes on.
+				go s.giveBack(v.Back)
 			}
 			if v.Cut {
 				s.end(io.EOF)
@@ -211,6 +209,31 @@ func (s *stream) pump() {
 		}
 		if err != nil {
 			s.end(err)
+			return
+		}
+	}
+}
+
+// turn waits for the turn to write to the server; false when the connection
+// ended meanwhile.
+func (s *stream) turn() bool {
+	select {
+	case s.writing <- struct{}{}:
+		return true
+	case <-s.done:
+		return false
+	}
+}
+
+// giveBack sends bytes back to the server. What a connection that ends does not
+// take is lost.
+func (s *stream) giveBack(back [][]byte) {
+	if !s.turn() {
+		return
+	}
+	defer func() { <-s.writing }()
+	for _, b := range back {
+		if _, err := s.under.Write(b); err != nil {
 			return
 		}
 	}
