@@ -60,7 +60,7 @@ func contains(path string, prefixes ...string) bool {
 // simulators are for programs and tests alone.
 func simulator(path string) bool {
 	return under(path, "cardreader/simcard", "cardreader/cardtest", "cardreader/contactless/taptest", "cardreader/pcsc/pcsctest", "channel/relay/hostile", "channel/channeltest",
-		"payment/host/ledger/ledgertest", "payment/host/ledger/sqlledger/pgtest", "trusted/scripted", "trusted/storagetest", "trusted/tpm/swtpmtest")
+		"payment/host/ledger/ledgertest", "payment/host/ledger/sqlledger/pgtest", "pinpad/padtest", "trusted/scripted", "trusted/storagetest", "trusted/tpm/swtpmtest")
 }
 
 func databaseDriver(path string) bool {

@@ -95,7 +95,7 @@ type EncryptedBlock struct {
 // Pad takes PINs. One entry runs at a time; a second returns ErrUnavailable.
 // Both methods return within 100 ms of the end of ctx with an error that wraps
 // ctx.Err(), the PIN wiped. Errors: ErrCancelled, ErrBypassed, ErrTimeout,
-// ErrUnavailable.
+// ErrUnavailable. Package padtest has the contract as a test.
 type Pad interface {
 	// OnlinePIN takes a PIN and encrypts it for the issuer, bound to the PAN.
 	OnlinePIN(ctx context.Context, p Prompt, pan secret.PAN) (EncryptedBlock, error)
