@@ -173,7 +173,11 @@ func (t *transaction) analyse(context.Context) error {
 	}
 	var why []string
 	t.request, why = emv.ActionAnalysis(t.a.Config.Terminal, t.k.c.Application, t.d.TVR, t.d.Get)
-	t.reasons = append(t.reasons, why...)
+	if len(why) > 0 {
+		// Byte 5 of the TVR means other things here than by contact: the bits
+		// are not put in words.
+		t.because("an action code denies it: TVR %s", t.d.TVR)
+	}
 	t.a.Tell(emv.StepAction, "TVR %s: ask the card for %s", t.d.TVR, tags.Cryptogram(t.request))
 	return nil
 }

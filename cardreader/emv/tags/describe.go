@@ -88,7 +88,7 @@ func coded(t tlv.Tag, v []byte) ([]string, bool) {
 	case CTQ:
 		return describe(v, ctqWords()), true
 	}
-	return nil, false
+	return contactless(t, v)
 }
 
 func priority(b byte) []string {
