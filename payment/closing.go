@@ -114,10 +114,7 @@ func (p *run) refuse(ctx context.Context) Trigger {
 func (p *run) withdraw(ctx context.Context) Trigger {
 	// What may have been booked is taken back: the card may not approve it
 	// by itself.
-	r := emv.HostResponse{Decline: true, ARC: arcUnableDeclined}
-	if p.u.c.Terminal.Type.OnlineOnly() {
-		r = emv.HostResponse{Unable: true}
-	}
+	r := p.declining()
 	if p.answer != nil {
 		r = refusal(p.answer)
 	}

@@ -130,14 +130,21 @@ func (p *run) mayOffline(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// unreached is what the card is told when the bank was not asked: to decide by
+// unreached is what the card is told when the bank can't be asked: to decide by
 // itself where an offline approval is within the limits, else to decline.
 func (p *run) unreached() emv.HostResponse {
-	if p.u.pin.block != nil && p.online == "" {
-		// Nobody has looked at it: a stolen card would do.
-		p.online = "the PIN is the bank's to check"
+	// A PIN that is the bank's to check has been looked at by nobody: a stolen
+	// card would do.
+	if p.online == "" && p.u.pin.block == nil {
+		return emv.HostResponse{Unable: true}
 	}
-	if p.online == "" || p.u.c.Terminal.Type.OnlineOnly() {
+	return p.declining()
+}
+
+// declining tells the card that there is no approval. A terminal that may approve
+// offline has to say so itself; the others decline where the bank was not asked.
+func (p *run) declining() emv.HostResponse {
+	if p.u.c.Terminal.Type.OnlineOnly() {
 		return emv.HostResponse{Unable: true}
 	}
 	return emv.HostResponse{Decline: true, ARC: arcUnableDeclined}

@@ -242,6 +242,31 @@ func TestUnableToGoOnline(t *testing.T) {
 	}
 }
 
+// TestNoOfflineForAFault: a unit that can't write the reversal down does not let
+// the card approve instead.
+func TestNoOfflineForAFault(t *testing.T) {
+	w := newWorld(t)
+	l := &levers{}
+	c := withoutPIN()
+	c.selected = true
+	l.fit(w, &c)
+	c.observe = func(e payment.Event) {
+		if e.State == payment.StatePreparing {
+			l.set(func(l *levers) { l.storage = trusted.ErrStorageFull })
+		}
+	}
+	r := w.rig(c)
+	w.order("A-1", 1234)
+	if got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"}); !errors.Is(err, trusted.ErrStorageFull) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, e := range r.events {
+		if e.State == payment.StateStoring || strings.Contains(e.Text, "answers with TC") {
+			t.Errorf("the card approved: %s", e.Text)
+		}
+	}
+}
+
 // TestOfflineConfig: limits are whole, and belong to a terminal that may approve
 // offline.
 func TestOfflineConfig(t *testing.T) {

@@ -34,7 +34,7 @@ func (p *run) prepare(ctx context.Context) Trigger {
 			// The bank was asked, and its answer was no.
 			p.online = "the server does not accept this device"
 		}
-		return p.abandon(ctx, err)
+		return p.unable(ctx, err)
 	}
 	if p.kind.inquiry {
 		return TriggerReady
@@ -47,9 +47,18 @@ func (p *run) prepare(ctx context.Context) Trigger {
 	return TriggerWritten
 }
 
-// abandon ends a payment whose request never left. The card is told, as far as
-// it still listens, that the bank could not be reached.
+// abandon ends a payment whose request never left, where the fault is this
+// unit's: the card is told to decline, as far as it still listens.
 func (p *run) abandon(ctx context.Context, err error) Trigger {
+	if cerr := p.generate(ctx, p.declining()); cerr != nil {
+		p.u.tell(PhaseComplete, "the card was not completed: %v", cerr)
+	}
+	return p.fail(err)
+}
+
+// unable ends a payment whose request never left because the server can't be
+// reached: the card is told so, and may approve by itself within the limits.
+func (p *run) unable(ctx context.Context, err error) Trigger {
 	cerr := p.generate(ctx, p.unreached())
 	switch {
 	case cerr != nil:
