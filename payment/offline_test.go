@@ -154,21 +154,28 @@ func TestOfflineLimits(t *testing.T) {
 		alter func(c *rigConfig)
 		minor int64
 		kind  trade.Type
-		at    payment.State // where the waiting ones appear
 		put   func(w *world, r *rig)
+		clock time.Duration // what the clock is put back by
 	}{
 		{name: "count", minor: 100, put: waiting(2, 1, now())},
 		{name: "amount", minor: 4000, put: waiting(1, 2001, now())},
 		{name: "age of the oldest", minor: 100, put: waiting(1, 1, now().Add(-61*time.Minute))},
 		{name: "from the future", minor: 100, put: waiting(1, 1, now().Add(time.Minute))},
+		{name: "age of the evidence", minor: 100, clock: -61 * time.Minute},
+		{name: "clock set back", minor: 100, clock: time.Minute},
 		{name: "another kind of trade", minor: 100, kind: trade.Preauth},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			rc := withoutPIN()
+			rc, l := withoutPIN(), &levers{}
+			rc.now = l.clock
 			var r *rig
 			rc.observe = func(e payment.Event) {
-				if e.State == payment.StateReading && c.put != nil {
+				if e.State != payment.StateReading {
+					return
+				}
+				l.set(func(l *levers) { l.back = c.clock })
+				if c.put != nil {
 					c.put(w, r)
 				}
 			}
