@@ -356,6 +356,9 @@ func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.
 	if d.fault.name == faultLinkDown {
 		d.link.down.Store(true)
 	}
+	if d.o.enrol || d.o.rotate {
+		return payment.Result{}, &payment.Report{}, d.ceremony(ctx)
+	}
 	if d.o.recover {
 		rep, err := d.unit.Recover(ctx)
 		return payment.Result{}, &rep, err

@@ -43,6 +43,8 @@ type options struct {
 	now        time.Time
 	json       bool
 	recover    bool
+	enrol      bool
+	rotate     bool
 	settle     bool
 	fault      string
 	cancelAt   string
@@ -62,7 +64,7 @@ var errUsage = errors.New("usage")
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{args: args}
-	var amount, cashback, currency, kind, now, keeps string
+	var amount, cashback, currency, kind, now, keeps, enrols string
 	f := flag.NewFlagSet("pay", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
@@ -93,6 +95,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&now, "now", "", "the unit's and the card's clock, RFC 3339; empty takes this machine's")
 	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
 	f.BoolVar(&o.settle, "settle", false, "make no payment: close the batch of those in -state, and compare totals with the bank")
+	f.StringVar(&enrols, "enrol", "", "make no payment: enrol the new unit in -state under this code, from bank activate")
+	f.BoolVar(&o.rotate, "rotate", false, "make no payment: change the keys of the unit in -state for new ones of the bank's")
 	f.BoolVar(&o.recover, "recover", false, "make no payment: settle what earlier ones in -state owe")
 	f.StringVar(&o.fault, "fault", "", "what goes wrong, listed below")
 	f.StringVar(&o.cancelAt, "cancel", "", "confirm|pin: where the cardholder presses cancel")
@@ -112,7 +116,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("unexpected argument %q", f.Arg(0))
 	}
 	f.Visit(func(g *flag.Flag) { o.seeded = o.seeded || g.Name == "seed" })
-	o.asks = f.NFlag() > 0 && o.pin == "" && !o.json && o.cancelAt == "" && !o.recover && !o.settle
+	o.asks = f.NFlag() > 0 && o.pin == "" && !o.json && o.cancelAt == "" && !o.recover && !o.settle && enrols == "" && !o.rotate
 	c, err := money.ByCode(currency)
 	if err != nil {
 		return bad("-currency: %v", err)
@@ -185,6 +189,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.face == faceBoth && !strings.HasPrefix(o.reader, "sim") {
 		return bad("-interface both is for the software card: name the interface that the card is at")
+	}
+	if enrols != "" {
+		if o.activation != "" || o.rotate {
+			return bad("-enrol stands alone: without -activation and -rotate")
+		}
+		o.enrol, o.activation = true, enrols
+	}
+	if (o.enrol || o.rotate) && (o.state == "" || o.recover || o.settle) {
+		return bad("-enrol and -rotate need -state, the folder of the unit, and no -recover and no -settle")
 	}
 	if o.recover && o.state == "" {
 		return bad("-recover needs -state: the folder of the unit that owes something")

@@ -80,6 +80,8 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	switch {
 	case err != nil:
 		return failed(err, o.json, stdout, stderr)
+	case o.enrol || o.rotate:
+		return d.ceremonial(stdout, stderr)
 	case rep != nil && d.settlement != nil:
 		return settled(*d.settlement, o.json, stdout, stderr)
 	case rep != nil:

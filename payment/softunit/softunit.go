@@ -198,6 +198,9 @@ func read[T any](path string, parse func(io.Reader) (T, error)) (T, error) {
 // Enrolled reports whether the device was enrolled by this Open.
 func (u *Unit) Enrolled() bool { return u.enrolled }
 
+// Rotate gives the unit new keys for PINs and messages, as enrol.Terminal does.
+func (u *Unit) Rotate(ctx context.Context) error { return u.terminal.Rotate(ctx) }
+
 // Identity returns the terminal id and the merchant id.
 func (u *Unit) Identity() (terminalID, merchantID string) { return u.terminal.Identity() }
 

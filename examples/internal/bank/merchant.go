@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/payunit/payunit/examples/internal/demo"
@@ -42,6 +43,10 @@ func (b *Bank) handler() http.Handler {
 	m.HandleFunc("POST /activations", func(w http.ResponseWriter, r *http.Request) {
 		code, err := b.Activate(r.Context())
 		answer(w, map[string]string{"code": code}, err)
+	})
+	m.HandleFunc("POST /terminals/{id}/revoke", func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		answer(w, map[string]string{"revoked": id}, b.registry.Revoke(r.Context(), id))
 	})
 	m.HandleFunc("GET /orders/{id}", func(w http.ResponseWriter, r *http.Request) {
 		s, err := b.server.OrderState(r.Context(), r.PathValue("id"))
@@ -174,4 +179,9 @@ func (m Merchant) Activate(ctx context.Context) (string, error) {
 	var out struct{ Code string }
 	err := m.post(ctx, "/activations", struct{}{}, &out)
 	return out.Code, err
+}
+
+// Revoke takes a terminal out of service.
+func (m Merchant) Revoke(ctx context.Context, terminal string) error {
+	return m.post(ctx, "/terminals/"+url.PathEscape(terminal)+"/revoke", struct{}{}, &struct{ Revoked string }{})
 }
