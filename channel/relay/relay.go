@@ -1,6 +1,10 @@
 // Package relay is the app's side of the channel: it opens connections to the
 // payment server and moves their bytes. It can read nothing of them, and holds
 // no key with which it could.
+//
+// Dialer is for a unit in the app's own process, Relay for one elsewhere. A unit
+// takes any trusted.Link: where a network lets nothing but HTTP pass, the app
+// opens the stream by an upgrade of its own and hands it in.
 package relay
 
 import (
