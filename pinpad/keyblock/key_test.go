@@ -70,6 +70,25 @@ func TestUsageIsEnforced(t *testing.T) {
 	}
 }
 
+// TestZeroHeader: a header of nothing allows nothing.
+func TestZeroHeader(t *testing.T) {
+	var h Header
+	if err := h.Coherent(); !errors.Is(err, ErrUsage) {
+		t.Errorf("coherent: %v", err)
+	}
+	for o := range operations + 2 {
+		if err := h.Allows(o); !errors.Is(err, ErrUsage) {
+			t.Errorf("%s: %v", o, err)
+		}
+	}
+	if _, err := NewKey(h, secret.NewBytes(make([]byte, 16))); !errors.Is(err, ErrVersion) {
+		t.Errorf("a key: %v", err)
+	}
+	if _, err := Wrap(secret.NewBytes(make([]byte, 16)), h, secret.NewBytes(make([]byte, 16)), nil); !errors.Is(err, ErrVersion) {
+		t.Errorf("a block: %v", err)
+	}
+}
+
 // TestKeysDoTheirOwnWorkOnly calls every method of keys of every kind.
 func TestKeysDoTheirOwnWorkOnly(t *testing.T) {
 	pan, err := secret.NewPAN([]byte("4761739001010010"))

@@ -137,7 +137,7 @@ func (h Header) Allows(o Operation) error {
 // ones exist, but their keys do nothing.
 func (h Header) Coherent() error {
 	r, ok := ruleOf(h.Usage)
-	if h.Usage[0] >= '0' && h.Usage[0] <= '9' {
+	if h.Usage != "" && h.Usage[0] >= '0' && h.Usage[0] <= '9' {
 		return nil // proprietary
 	}
 	_, mode := r.modes[h.Mode]
