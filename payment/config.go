@@ -23,6 +23,9 @@ type Storage interface {
 }
 
 // Session is an established channel to the payment server, message by message.
+// One that can prove the device again, as the server wants before each payment,
+// has a method Attest(ctx, attest.Moment, payment string) error too; payment/enrol's
+// has.
 type Session interface {
 	// Call sends a request and waits for its reply. A reply of
 	// trade.KindError comes back as a *trade.Error. After any other error the

@@ -121,6 +121,9 @@ func TestEmbeddedDependencies(t *testing.T) {
 		if contains(p.ImportPath, "database/sql", "testing", "github.com/google/go-tpm") || databaseDriver(p.ImportPath) || simulator(p.ImportPath) {
 			t.Errorf("the unit depends on %s", p.ImportPath)
 		}
+		if under(p.ImportPath, "channel/tlschan", "channel/attest/tpm", "channel/attest/android", "channel/attest/apple") {
+			t.Errorf("the unit depends on %s, which is for those who want it", p.ImportPath)
+		}
 		if len(p.CgoFiles) > 0 {
 			t.Errorf("the unit depends on %s, which needs cgo", p.ImportPath)
 		}
