@@ -46,3 +46,9 @@ func TestPostgres(t *testing.T) {
 		s.finish("after the database came back")
 	})
 }
+
+func BenchmarkPostgresSales(b *testing.B) {
+	postgres = stdlib.GetDefaultDriver()
+	c := pgtest.Start(b)
+	benchmarkSales(b, func(t testing.TB) *rig { return openRig(t, c.Schema()) }, b.TempDir())
+}

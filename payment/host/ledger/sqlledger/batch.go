@@ -205,7 +205,7 @@ func (l *Ledger) job(ctx context.Context, s *session, c *chain, j *job, shared b
 		}
 		return err == nil, err
 	}
-	*c = before
+	c.back(before)
 	if !shared {
 		return false, nil
 	}

@@ -159,3 +159,41 @@ func TestBatchWithout(t *testing.T) {
 		t.Errorf("%d deposits, want 1", got)
 	}
 }
+
+// What a batch knows of the book is forgotten with an update that is taken back:
+// the balance that it wrote, and the place of its entry.
+func TestBatchForgets(t *testing.T) {
+	l := newStore(t).(store).Open(t).(*Ledger)
+	stop := errors.New("stop")
+	errs := together(t, l, 9, func(i int) func(ledger.Tx) error {
+		return func(tx ledger.Tx) error {
+			before, err := tx.Balance("b", "EUR")
+			if err != nil {
+				return err
+			}
+			if err := deposit(t, fmt.Sprint(i))(tx); err != nil {
+				return err
+			}
+			after, err := tx.Balance("b", "EUR")
+			if after != before+1 {
+				t.Errorf("update %d: balance %d, then %d", i, before, after)
+			}
+			if i%3 == 1 {
+				return stop
+			}
+			return err
+		}
+	})
+	failed := 0
+	for _, err := range errs {
+		if errors.Is(err, stop) {
+			failed++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if got := deposited(t, l); got != int64(9-failed) || failed != 3 {
+		t.Errorf("%d deposits, %d updates failed", got, failed)
+	}
+	ledgertest.Clean(t, l)
+}

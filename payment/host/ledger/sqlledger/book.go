@@ -13,7 +13,13 @@ func (t *tx) Post(e ledger.Entry) (bool, error) {
 	if err := e.Check(); err != nil {
 		return false, err
 	}
-	old, err := t.entry(e.Key)
+	// Most keys are new, and to see that takes less than to read an entry.
+	var old ledger.Booked
+	var number int64
+	err := t.row("entry", "SELECT number FROM entries WHERE key = ?", []any{e.Key}, &number)
+	if err == nil {
+		old, err = t.entry(e.Key)
+	}
 	switch {
 	case err == nil && old.Same(&e):
 		return false, nil
@@ -25,7 +31,7 @@ func (t *tx) Post(e ledger.Entry) (bool, error) {
 	if err := t.end(); err != nil {
 		return false, err
 	}
-	number := t.chain.last + 1
+	number = t.chain.last + 1
 	// What is stored has microseconds, and the chain is over what is stored.
 	e.Time = moment(micros(e.Time))
 	link := ledger.Chain(t.chain.hash, uint64(number), &e)
@@ -39,7 +45,7 @@ func (t *tx) Post(e ledger.Entry) (bool, error) {
 			return false, err
 		}
 	}
-	*t.chain = chain{known: true, last: number, hash: link}
+	t.chain.last, t.chain.hash = number, link
 	return true, nil
 }
 
@@ -54,7 +60,7 @@ func (t *tx) end() error {
 	if t.chain.known {
 		return nil
 	}
-	c := chain{known: true}
+	c := chain{known: true, balances: t.chain.balances}
 	var hash []byte
 	err := t.row("entry", "SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1", nil, &c.last, &hash)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
@@ -81,13 +87,28 @@ func (t *tx) posting(entry int64, line int, p ledger.Posting) error {
 	if err != nil {
 		return err
 	}
-	return t.exec("booking", putBalance,
-		p.Account, code, balance+p.Amount.Minor)
+	if err := t.exec("booking", putBalance, p.Account, code, balance+p.Amount.Minor); err != nil {
+		return err
+	}
+	if t.chain.balances == nil {
+		t.chain.balances = map[[2]string]int64{}
+	}
+	t.chain.balances[[2]string{p.Account, code}] = balance + p.Amount.Minor
+	return nil
 }
 
 // Balance returns the sum of an account in one currency.
 func (t *tx) Balance(account, currency string) (int64, error) {
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
 	var minor int64
+	if t.chain != nil {
+		var known bool
+		if minor, known = t.chain.balances[[2]string{account, currency}]; known {
+			return minor, nil
+		}
+	}
 	err := t.row("balance", "SELECT minor FROM balances WHERE account = ? AND currency = ?", []any{account, currency}, &minor)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return 0, nil

@@ -159,6 +159,12 @@ func (t *tx) terminal(where string, arg any) (ledger.Terminal, error) {
 		v, err = scanTerminal(scan)
 		return err
 	})
+	if err == nil && t.chain != nil {
+		if t.keys == nil {
+			t.keys = map[string]string{}
+		}
+		t.keys[v.ID] = string(v.DeviceKey)
+	}
 	return v, err
 }
 
@@ -175,12 +181,15 @@ func (t *tx) PutTerminal(v ledger.Terminal) error {
 	if v.ID == "" || len(v.DeviceKey) == 0 || v.Number == 0 {
 		return fmt.Errorf("%w: terminal without id, number or device key", ledger.ErrInvalid)
 	}
-	other, err := t.TerminalByKey(v.DeviceKey)
-	if err == nil && other.ID != v.ID {
-		return fmt.Errorf("%w: the device key belongs to another terminal", ledger.ErrConflict)
-	}
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
-		return err
+	// A terminal that keeps the key it was read with takes nobody else's.
+	if key, read := t.keys[v.ID]; !read || key != string(v.DeviceKey) {
+		other, err := t.TerminalByKey(v.DeviceKey)
+		if err == nil && other.ID != v.ID {
+			return fmt.Errorf("%w: the device key belongs to another terminal", ledger.ErrConflict)
+		}
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return err
+		}
 	}
 	return t.exec("writing a terminal", putTerminal,
 		v.ID, int64(v.Number), v.DeviceKey, v.MerchantID, v.Merchant, v.PINFormat, v.Device, v.DeviceClass, v.Assurance,

@@ -19,15 +19,27 @@ type tx struct {
 	// database may have given the transaction up, and would take what follows
 	// for a transaction of its own.
 	failed error
-	// chain is the end of the book, as far as the transaction knows it.
+	// chain is the end of the book, as far as the transaction knows it; nil
+	// where nothing is written.
 	chain *chain
+	// keys are the device keys of the terminals that were read.
+	keys map[string]string
 }
 
-// chain is the last entry of the book, once it was read.
+// chain is what the transactions of a batch know of the book, so that none reads
+// again what the one before it wrote: the last entry, once it was read, and
+// balances.
 type chain struct {
-	known bool
-	last  int64
-	hash  [32]byte
+	known    bool
+	last     int64
+	hash     [32]byte
+	balances map[[2]string]int64
+}
+
+// back forgets what was learned since before, and every balance.
+func (c *chain) back(before chain) {
+	before.balances = nil
+	*c = before
 }
 
 var _ ledger.Tx = (*tx)(nil)
