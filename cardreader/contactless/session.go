@@ -192,10 +192,10 @@ func (s *Session) Field55(list ...tlv.Tag) []byte {
 }
 
 // RequestTags are the data objects of a contactless authorisation request's field
-// 55: those of a contact one, the form factor indicator and what the scheme gives
-// beside them.
+// 55: those of a contact one, the reader's qualifiers (TTQ), the form factor
+// indicator and what the scheme gives beside them.
 func RequestTags() []tlv.Tag {
-	return append(emv.RequestTags(), tags.FormFactorIndicator, tags.CustomerExclusiveData, tags.PointOfServiceEntryMode)
+	return append(emv.RequestTags(), tags.TTQ, tags.FormFactorIndicator, tags.CustomerExclusiveData, tags.PointOfServiceEntryMode)
 }
 
 // Authorize returns what to ask the issuer, before Close.

@@ -1,14 +1,19 @@
 package c3_test
 
 import (
+	"encoding/hex"
 	"strings"
 	"testing"
 
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/contactless"
+	"github.com/payunit/payunit/cardreader/contactless/taptest"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/tlv"
 )
 
 // TestDecisions is the kernel's decision for cards of each kind (Book C-3, 5.4.3
@@ -52,19 +57,19 @@ func TestDecisions(t *testing.T) {
 			tap: func(p *tap) { p.config.Exceptions = everyone{} }},
 		{name: "not for cash", minor: 100, card: "default", kind: contactless.Declined, oda: "none", why: "cash",
 			alter: func(a *simcard.Application) { a.AUC = [2]byte{0x3F, 0xC0} },
-			tap:   func(p *tap) { p.tr.Type, p.config.CheckCash = 0x01, true }},
+			tap:   func(p *tap) { p.Transaction.Type, p.config.CheckCash = 0x01, true }},
 		{name: "not for cash, another interface", minor: 100, card: "default", kind: contactless.TryAnotherInterface,
 			alter: func(a *simcard.Application) {
 				a.AUC = [2]byte{0x3F, 0xC0}
 				a.Contactless.CTQ = tags.CTQValue{0x04}
 			},
-			tap: func(p *tap) { p.tr.Type, p.config.CheckCash = 0x01, true }},
+			tap: func(p *tap) { p.Transaction.Type, p.config.CheckCash = 0x01, true }},
 		{name: "not for cashback, another interface", minor: 100, card: "default", kind: contactless.TryAnotherInterface,
 			alter: func(a *simcard.Application) {
 				a.AUC = [2]byte{0xFF, 0x00}
 				a.Contactless.CTQ = tags.CTQValue{0x02}
 			},
-			tap: func(p *tap) { p.tr.Type, p.config.CheckCashback = 0x09, true }},
+			tap: func(p *tap) { p.Transaction.Type, p.config.CheckCashback = 0x09, true }},
 		{name: "no qualifiers: signature", minor: 5000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMSignature, oda: "none",
 			alter: func(a *simcard.Application) { a.Contactless.NoCTQ = true }},
 		{name: "no qualifiers: online PIN", minor: 5000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "none",
@@ -95,7 +100,7 @@ func TestDecisions(t *testing.T) {
 			if c.tap != nil {
 				c.tap(p)
 			}
-			s := p.pay(t, profile(t, c.card, c.alter))
+			s := p.pay(t, taptest.Card(t, c.card, c.alter))
 			out := s.Final()
 			why := strings.Join(s.Outcome().Reasons, "; ")
 			if out.Kind != c.kind || out.CVM != c.cvm {
@@ -107,10 +112,10 @@ func TestDecisions(t *testing.T) {
 			if !strings.Contains(why, c.why) {
 				t.Errorf("reasons %q, want %q among them", why, c.why)
 			}
-			if c.cmds != 0 && len(p.commands) != max(c.cmds, 0) {
-				t.Errorf("%d commands, want %d: %X", len(p.commands), c.cmds, p.commands)
+			if c.cmds != 0 && len(p.Commands) != max(c.cmds, 0) {
+				t.Errorf("%d commands, want %d: %X", len(p.Commands), c.cmds, p.Commands)
 			}
-			if got := p.saw(contactless.MessageCardReadOK); got != (out.Data != nil || out.Alternate == contactless.AlternateContact && c.card == "wrong-dda" || strings.Contains(c.name, "another interface")) {
+			if got := p.Saw(contactless.MessageCardReadOK); got != (out.Data != nil || out.Alternate == contactless.AlternateContact && c.card == "wrong-dda" || strings.Contains(c.name, "another interface")) {
 				t.Errorf("card read OK shown: %t", got)
 			}
 		})
@@ -122,21 +127,20 @@ type everyone struct{}
 func (everyone) Listed(secret.PAN, string) bool { return true }
 
 func programmes(p *tap) {
-	n := func(v uint64) *uint64 { return &v }
 	p.config.Programs = append(p.config.Programs,
-		program([]byte{0x31}, contactless.Settings{TransactionLimit: n(1)}),
-		program([]byte{0x31, 0x02}, contactless.Settings{TransactionLimit: n(5000), FloorLimit: n(500), CVMLimit: n(500)}))
+		program([]byte{0x31}, contactless.Settings{TransactionLimit: taptest.Limit(1)}),
+		program([]byte{0x31, 0x02}, contactless.Settings{TransactionLimit: taptest.Limit(5000), FloorLimit: taptest.Limit(500), CVMLimit: taptest.Limit(500)}))
 }
 
 // TestIssuerUpdate brings the issuer's answer to the card by a second tap (5.9).
 func TestIssuerUpdate(t *testing.T) {
 	p := newTap(t, 2001)
-	card := profile(t, "default", nil)
+	card := taptest.Card(t, "default", nil)
 	s := p.pay(t, card)
 	if s.Final().Start != contactless.StartB || s.Final().OnlineResponse != contactless.OnlineResponseEMV {
 		t.Fatalf("outcome %s", s.Final())
 	}
-	before := len(p.commands)
+	before := len(p.Commands)
 	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: answer(t, s)})
 	if err != nil {
 		t.Fatal(err)
@@ -145,20 +149,20 @@ func TestIssuerUpdate(t *testing.T) {
 		t.Errorf("decision %s: %v", o.Decision, o.Reasons)
 	}
 	// Without the directory: the combination is the one of before.
-	if got := p.commands[before:]; len(got) != 2 || got[0][1] != 0xA4 || got[1][1] != 0x82 {
+	if got := p.Commands[before:]; len(got) != 2 || got[0][1] != 0xA4 || got[1][1] != 0x82 {
 		t.Errorf("commands of the second tap: %X", got)
 	}
 	if len(o.Reasons) != 0 {
 		t.Errorf("reasons %v", o.Reasons)
 	}
-	if !p.saw(contactless.MessagePresentCardAgain) {
+	if !p.Saw(contactless.MessagePresentCardAgain) {
 		t.Error("the cardholder was not asked to present the card again")
 	}
 }
 
 func TestIssuerUpdateRefused(t *testing.T) {
 	p := newTap(t, 2001)
-	s := p.pay(t, profile(t, "default", nil))
+	s := p.pay(t, taptest.Card(t, "default", nil))
 	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 8)})
 	if err != nil {
 		t.Fatal(err)
@@ -170,13 +174,72 @@ func TestIssuerUpdateRefused(t *testing.T) {
 
 func TestNoIssuerUpdateWithoutData(t *testing.T) {
 	p := newTap(t, 2001)
-	s := p.pay(t, profile(t, "default", nil))
-	before := len(p.commands)
+	s := p.pay(t, taptest.Card(t, "default", nil))
+	before := len(p.Commands)
 	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "05"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Decision != emv.Declined || len(p.commands) != before {
-		t.Errorf("decision %s, %d commands more", o.Decision, len(p.commands)-before)
+	if o.Decision != emv.Declined || len(p.Commands) != before {
+		t.Errorf("decision %s, %d commands more", o.Decision, len(p.Commands)-before)
 	}
+}
+
+// TestCryptogramTypeWithoutCID takes the type from the issuer application data
+// (5.4.3.1), also of an issuer's own layout.
+func TestCryptogramTypeWithoutCID(t *testing.T) {
+	for _, c := range []struct {
+		iad  string
+		kind contactless.Kind
+	}{
+		{"06011203A00000", contactless.OnlineRequest},
+		{"06011A23A04004", contactless.OnlineRequest}, // the fourth byte is not the length
+		{"06011A2310", contactless.Approved},
+		{"06011A23804004", contactless.Declined},
+		{"06011A23", contactless.Declined},
+		{"1F220120000000" + strings.Repeat("00", 25), contactless.OnlineRequest},
+	} {
+		iad, err := hex.DecodeString(c.iad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newTap(t, 2001)
+		if c.kind == contactless.Approved {
+			p = newTap(t, 1000)
+		}
+		p.Wedge = func(card cardreader.Card) cardreader.Card {
+			return taptest.Between{Card: card, Answer: func(command, answer []byte) []byte {
+				if command[1] != apdu.INSGetProcessingOptions {
+					return answer
+				}
+				return withIAD(t, answer, iad)
+			}}
+		}
+		if s := p.pay(t, taptest.Card(t, "default", nil)); s.Final().Kind != c.kind {
+			t.Errorf("%s: outcome %s, want %s: %v", c.iad, s.Final(), c.kind, s.Outcome().Reasons)
+		}
+	}
+}
+
+// withIAD is a GET PROCESSING OPTIONS response with other issuer application data
+// and no cryptogram information data.
+func withIAD(t *testing.T, answer, iad []byte) []byte {
+	n := len(answer) - 2
+	template, ok := tlv.Find(answer[:n], tags.ResponseFormat2)
+	if !ok {
+		t.Errorf("answer %X", answer)
+		return answer
+	}
+	var inner []byte
+	for o, err := range tlv.All(template) {
+		switch {
+		case err != nil:
+			t.Error(err)
+		case o.Tag == tags.IssuerApplicationData:
+			inner = tlv.Append(inner, o.Tag, iad)
+		case o.Tag != tags.CID:
+			inner = tlv.Append(inner, o.Tag, o.Value)
+		}
+	}
+	return append(tlv.Append(nil, tags.ResponseFormat2, inner), answer[n:]...)
 }

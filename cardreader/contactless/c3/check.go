@@ -97,13 +97,15 @@ func (t *transaction) cryptogramType() tags.Cryptogram {
 	if v := t.d.Get(tags.CID); len(v) == 1 {
 		return tags.CIDValue(v[0]).Cryptogram()
 	}
-	iad := tags.ParseIAD(t.d.Get(tags.IssuerApplicationData))
+	// Bits 6 and 5 of the data's fifth byte, whoever wrote it; the layout without
+	// a length of its own has them in the fourth.
+	v := t.d.Get(tags.IssuerApplicationData)
 	var bits byte
-	switch iad.Format {
-	case tags.IADVisa:
-		bits = iad.CVR[1]
-	case tags.IADVisa2:
+	switch iad := tags.ParseIAD(v); {
+	case iad.Format == tags.IADVisa2:
 		bits = iad.CVR[0]
+	case len(v) >= 5:
+		bits = v[4]
 	default:
 		return tags.AAC
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/contactless"
+	"github.com/payunit/payunit/cardreader/contactless/taptest"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/simcard"
 )
@@ -26,19 +27,15 @@ func TestTearing(t *testing.T) {
 			for _, action := range []simcard.Action{simcard.Remove, simcard.RemoveAfter, simcard.Mute} {
 				t.Run(fmt.Sprintf("%s/%s@%d", c.name, action, n), func(t *testing.T) {
 					p := newTap(t, c.minor)
-					prof, err := simcard.LookupProfile("default")
-					if err != nil {
-						t.Fatal(err)
-					}
-					card := simCard(t, prof, simcard.Faults{{Action: action, At: simcard.AnyCommand, Nth: n}})
+					card := taptest.Card(t, "default", nil, simcard.Fault{Action: action, At: simcard.AnyCommand, Nth: n})
 					s := p.pay(t, card)
 					if s.Final().Kind != c.kind {
-						t.Errorf("outcome %s after %d commands", s.Final(), len(p.commands))
+						t.Errorf("outcome %s after %d commands", s.Final(), len(p.Commands))
 					}
-					if want := n + c.commands; len(p.commands) != want {
-						t.Errorf("%d commands, want %d: the whole again", len(p.commands), want)
+					if want := n + c.commands; len(p.Commands) != want {
+						t.Errorf("%d commands, want %d: the whole again", len(p.Commands), want)
 					}
-					if n > 2 && !p.saw(contactless.MessagePresentCardAgain) {
+					if n > 2 && !p.Saw(contactless.MessagePresentCardAgain) {
 						t.Error("the cardholder was not asked to present the card again")
 					}
 				})
@@ -51,8 +48,8 @@ func TestTearing(t *testing.T) {
 // is taken away each time.
 func TestCardThatNeverStays(t *testing.T) {
 	p := newTap(t, 1000)
-	p.wedge = func(c cardreader.Card) cardreader.Card { return &fickle{c} }
-	s := p.pay(t, profile(t, "default", nil))
+	p.Wedge = func(c cardreader.Card) cardreader.Card { return &fickle{c} }
+	s := p.pay(t, taptest.Card(t, "default", nil))
 	if s.Final().Kind != contactless.EndApplication || s.Decision() != emv.Declined {
 		t.Errorf("outcome %s", s.Final())
 	}
@@ -71,13 +68,9 @@ func (f *fickle) Transmit(ctx context.Context, b []byte) ([]byte, error) {
 // TestTornUpdate takes the card away while the issuer's answer is brought to it:
 // the issuer's decision stands.
 func TestTornUpdate(t *testing.T) {
-	prof, err := simcard.LookupProfile("default")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, action := range []simcard.Action{simcard.Remove, simcard.RemoveAfter} {
 		p := newTap(t, 2001)
-		s := p.pay(t, simCard(t, prof, simcard.Faults{{Action: action, At: simcard.OnExternalAuth, Nth: 1}}))
+		s := p.pay(t, taptest.Card(t, "default", nil, simcard.Fault{Action: action, At: simcard.OnExternalAuth, Nth: 1}))
 		o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: answer(t, s)})
 		if err != nil {
 			t.Fatal(err)
