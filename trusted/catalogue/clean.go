@@ -22,7 +22,7 @@ const maxMarks = 4
 // stay.
 func Clean(s string) string {
 	var b strings.Builder
-	n, marks, gap := 0, 0, false
+	n, marks, gap, base := 0, 0, false, false
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		s = s[size:]
@@ -36,7 +36,7 @@ func Clean(s string) string {
 		case r == utf8.RuneError && size == 1, !allowed(r):
 			r = utf8.RuneError
 		case unicode.Is(unicode.M, r):
-			if marks++; marks > maxMarks || n == 0 {
+			if marks++; marks > maxMarks || !base {
 				r = utf8.RuneError
 			}
 		default:
@@ -46,7 +46,7 @@ func Clean(s string) string {
 		if r == utf8.RuneError && gap {
 			continue
 		}
-		gap = r == utf8.RuneError
+		gap, base = r == utf8.RuneError, r != ' '
 		b.WriteRune(r)
 		n++
 	}

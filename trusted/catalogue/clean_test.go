@@ -21,6 +21,7 @@ func TestClean(t *testing.T) {
 		"क्\u200dष":                        "क्\u200dष", // a joiner of Hindi
 		"می\u200cخواهم":                    "می\u200cخواهم",
 		"e\u0301":                          "e\u0301",
+		"a \u0301e":                        "a �e",
 		"\u0301e":                          "�e",
 		"z" + strings.Repeat("\u0335", 20): "z" + strings.Repeat("\u0335", maxMarks) + "�",
 		"\U000E0041tag":                    "�tag",

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/ed25519"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/trusted"
 )
 
 func TestKeysStayAndAgree(t *testing.T) {
@@ -118,4 +120,42 @@ func TestKeySources(t *testing.T) {
 	if _, err := FixedKey(secret.CopyBytes([]byte("short")))(t.Context(), "", nil); err == nil {
 		t.Error("a short key was taken")
 	}
+}
+
+// TestWrongPassphrase: another passphrase opens nothing, and neither does the
+// right one with another folder's salt.
+func TestWrongPassphrase(t *testing.T) {
+	config := func(passphrase string) Config {
+		return Config{Key: DevelopmentPassphrase(secret.CopyBytes([]byte(passphrase)))}
+	}
+	dir := t.TempDir()
+	v, err := Open(t.Context(), dir, config("correct horse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, v, "a", "1")
+	closed(t, v)
+	if _, err := Open(t.Context(), dir, config("correct horsE")); !errors.Is(err, trusted.ErrTampered) {
+		t.Errorf("another passphrase: %v", err)
+	}
+	salt := filepath.Join(dir, "salt")
+	b, err := os.ReadFile(salt)
+	if err != nil || len(b) != 16 {
+		t.Fatalf("salt of %d bytes, %v", len(b), err)
+	}
+	b[0] ^= 1
+	if err := os.WriteFile(salt, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dir, config("correct horse")); !errors.Is(err, trusted.ErrTampered) {
+		t.Errorf("another salt: %v", err)
+	}
+	b[0] ^= 1
+	if err := os.WriteFile(salt, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = Open(t.Context(), dir, config("correct horse")); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, v)
 }
