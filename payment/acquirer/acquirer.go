@@ -4,7 +4,9 @@
 // response code mean.
 //
 // A dialect is data (Table): which field has which format, and which of a
-// Message's members it carries. The package has a table of ISO 8583:1987 in
+// Message's members it carries; what each message type has to carry (Rule) and
+// each kind of transaction beyond that (Transaction); and what a response code
+// means at the acquirer, and what follows from it (Response). The package has a table of ISO 8583:1987 in
 // ASCII, one in BCD and one of ISO 8583:1993, and an embedder adds others with
 // NewDialect. Underneath, github.com/moov-io/iso8583 keeps the message, its
 // order and its bitmap; no type of it is exported. What it leaves to its caller
