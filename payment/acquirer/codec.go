@@ -113,19 +113,13 @@ func (def *Element) valid(v []byte) string {
 	if len(v) > def.Length {
 		return fmt.Sprintf("has length %d, at most %d", len(v), def.Length)
 	}
+	if def.Class == B {
+		return ""
+	}
+	class := uint8(1) << def.Class
 	for i, c := range v {
-		ok := true
-		switch def.Class {
-		case N:
-			ok = isDigit(c)
-		case AN:
-			// A space is fill, as the standard has it for alphanumerics.
-			ok = isDigit(c) || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == ' '
-		case ANS:
-			ok = c >= 0x20 && c <= 0x7E
-		case Z:
-			ok = isDigit(c) || c == '='
-		case XN:
+		ok := classes[c]&class != 0
+		if def.Class == XN {
 			ok = isDigit(c) && (i > 0 || c == '0') || i == 0 && (c == 'C' || c == 'D')
 		}
 		if !ok {
@@ -134,6 +128,25 @@ func (def *Element) valid(v []byte) string {
 	}
 	return ""
 }
+
+// classes has a bit for each class that a character is of.
+var classes = func() (t [256]uint8) {
+	for i := range t {
+		c := byte(i)
+		for class, in := range map[Class]bool{
+			N: isDigit(c),
+			// A space is fill, as the standard has it for alphanumerics.
+			AN:  isDigit(c) || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == ' ',
+			ANS: c >= 0x20 && c <= 0x7E,
+			Z:   isDigit(c) || c == '=',
+		} {
+			if in {
+				t[c] |= 1 << class
+			}
+		}
+	}
+	return t
+}()
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 

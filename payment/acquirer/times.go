@@ -27,6 +27,11 @@ func nearest(now time.Time, years [3]int, s string) (time.Time, string) {
 		return time.Time{}, "is no date and time"
 	}
 	var best time.Time
+	// Most are of the year in the middle and near: no other can be nearer then.
+	if t := time.Date(years[1], time.Month(month), day, hour, minute, second, 0, time.UTC); years[1]-years[0] == 1 &&
+		month >= 1 && month <= 12 && t.Day() == day && t.Month() == time.Month(month) && distance(t, now) < 182*24*time.Hour {
+		return t, ""
+	}
 	for _, y := range years {
 		t := time.Date(y, time.Month(month), day, hour, minute, second, 0, time.UTC)
 		// Date carries a day too many into the next month.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,13 +74,19 @@ func ByCode(code string) (Currency, error) {
 
 // ByNumeric finds a currency by its numeric code. Errors wrap ErrCurrency.
 func ByNumeric(n uint16) (Currency, error) {
-	for _, c := range currencies {
-		if c.numeric == n {
-			return c, nil
-		}
+	if int(n) < len(byNumber) && byNumber[n] > 0 {
+		return currencies[byNumber[n]-1], nil
 	}
 	return Currency{}, fmt.Errorf("%w: number %03d", ErrCurrency, n)
 }
+
+// byNumber is one more than a currency's place in currencies, by its number.
+var byNumber = func() (t [1000]uint8) {
+	for i, c := range slices.Backward(currencies[:]) {
+		t[c.numeric] = uint8(i + 1)
+	}
+	return t
+}()
 
 // Amount is a number of minor units of a currency. It may be negative where a
 // ledger needs it; what goes to a card or a message is 0 to MaxMinor.
