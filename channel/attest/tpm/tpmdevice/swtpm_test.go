@@ -443,6 +443,58 @@ func TestChannels(t *testing.T) {
 	}
 }
 
+// TestGate: inside a channel the TPM answers the server's nonces; a machine that
+// changes between two of them is refused at the second, with the reason.
+func TestGate(t *testing.T) {
+	w := newWorld(t)
+	m := swtpmtest.Start(t)
+	leaveFactory(t, m, w.maker, nil)
+	a := newAttester(t, m)
+	w.certify(t, a)
+	v := w.verifier(t, tpm.Golden{0: {{}}, 16: {{}}})
+	binding := bytes.Repeat([]byte{7}, 32)
+	handshake := attest.Challenge(binding, channel.PurposePay)
+	e, err := a.Attest(t.Context(), handshake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := v.Verify(t.Context(), handshake, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := attest.NewGate(attest.GateConfig{Verifier: v, Binding: binding, Device: device})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := func(m attest.Moment) error {
+		q, err := g.Ask(m, "order-7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := q.Challenge()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := a.Attest(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = g.Judge(t.Context(), e)
+		return err
+	}
+	if err := errors.Join(answer(attest.BeforePayment), g.Fresh(attest.BeforePayment, "order-7")); err != nil {
+		t.Error(err)
+	}
+	extend(t, m, 16)
+	var refused *channel.EvidenceError
+	if err := answer(attest.BeforePIN); !errors.As(err, &refused) || refused.Reason != channel.ReasonPlatform {
+		t.Errorf("after the machine changed: %v", err)
+	}
+	if err := g.Fresh(attest.BeforePIN, "order-7"); !errors.Is(err, attest.ErrNotFresh) {
+		t.Errorf("before the PIN: %v", err)
+	}
+}
+
 // replay answers another challenge than it is given.
 type replay struct{ channel.Attester }
 
