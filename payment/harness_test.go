@@ -64,7 +64,9 @@ type world struct {
 	registry *host.Registry
 	server   *host.Server
 	serving  sync.WaitGroup
-	ctx      context.Context
+	// channel is the devices' kind of channel, nil for noise.
+	channel enrol.Channel
+	ctx     context.Context
 
 	mu        sync.Mutex
 	intercept func(host.Point) error
@@ -291,7 +293,9 @@ func plain() rigConfig {
 }
 
 func (w *world) enrolment(v *vault.Vault, link trusted.Link) enrol.Config {
-	return enrol.Config{Storage: v, Keys: v, Link: link, Attester: attest.Software{Keys: v}, DeviceClass: "test", Assurance: channel.AssuranceSoftware}
+	return enrol.Config{
+		Storage: v, Keys: v, Link: link, Attester: attest.Software{Keys: v}, DeviceClass: "test", Assurance: channel.AssuranceSoftware, Channel: w.channel,
+	}
 }
 
 // rig enrols a unit, or opens the one in c.dir.

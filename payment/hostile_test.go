@@ -1,7 +1,9 @@
 package payment_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/channel/relay/hostile"
+	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/enrol"
+	"github.com/payunit/payunit/payment/enrol/tlsdevice"
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
@@ -134,6 +139,60 @@ func TestHostileReconnection(t *testing.T) {
 	}
 }
 
+// newTLSWorld is a world whose channel is TLS.
+func newTLSWorld(t *testing.T) *world {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{0xA3}, 32))
+	w := newWorld(t, func(hc *host.Config) {
+		h, err := tlschan.NewServer(tlschan.ServerConfig{
+			Key: key, Verifier: attest.SoftwareVerifier{}, Authorize: hc.Registry.Authorize, Activations: hc.Registry.ActivationKey,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hc.Handshaker = h
+		if hc.ServerKey, err = tlschan.PublicKey(key.Public()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.channel = tlsdevice.Channel
+	return w
+}
+
+// TestHostileAppOverTLS is TestHostileApp over the other kind of channel.
+func TestHostileAppOverTLS(t *testing.T) {
+	t.Parallel()
+	var seen []hostile.Frame
+	synctest.Test(t, func(t *testing.T) {
+		w := newTLSWorld(t)
+		link := hostile.New(w, hostile.Pass)
+		c := plain()
+		c.link = link
+		r := w.rig(c)
+		w.order("A-0", 999)
+		if got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-0"}); err != nil || got.Outcome != payment.Approved {
+			t.Fatalf("%+v %v", got, err)
+		}
+		seen = link.Seen()
+	})
+	var all []hostile.Trial
+	for n, trial := range hostile.Trials(seen) {
+		if n%4 == 0 {
+			all = append(all, trial)
+		}
+	}
+	trials := every(all, 9)
+	if len(trials) < 10 {
+		t.Fatalf("only %d trials of %d frames", len(trials), len(seen))
+	}
+	for _, trial := range trials {
+		synctest.Test(t, func(t *testing.T) { hostileIn(t, newTLSWorld(t), trial, trial.Judge()) })
+		if t.Failed() {
+			t.Fatalf("after %v", trial)
+		}
+	}
+}
+
 // cutAtAnswer finds the frame with the answer to the request, and what the app
 // sees of a payment when it cuts the connection there.
 func cutAtAnswer(t *testing.T) (cut int, seen []hostile.Frame) {
@@ -181,7 +240,11 @@ func (w *world) told() []string {
 // approved.
 func hostilePayment(t *testing.T, trial hostile.Trial, judge func(hostile.Frame) hostile.Verdict) bool {
 	t.Helper()
-	w := newWorld(t)
+	return hostileIn(t, newWorld(t), trial, judge)
+}
+
+func hostileIn(t *testing.T, w *world, trial hostile.Trial, judge func(hostile.Frame) hostile.Verdict) bool {
+	t.Helper()
 	c := plain()
 	c.link = hostile.New(w, judge)
 	c.limits = payment.Limits{Connect: patience, Reply: patience}

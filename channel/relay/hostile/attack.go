@@ -66,8 +66,9 @@ func fixed(i int) func(int) int { return func(n int) int { return min(i, n-1) } 
 
 // setLength writes a frame's length anew.
 func setLength(b []byte) []byte {
-	n := len(b) - headerLen
-	b[2], b[3] = byte(n>>8), byte(n)
+	h := headerLen(b)
+	n := len(b) - h
+	b[h-2], b[h-1] = byte(n>>8), byte(n)
 	return b
 }
 
@@ -102,27 +103,34 @@ func alterations() []attack {
 	return []attack{
 		{"alter the type", false, flipped(fixed(0), 0x03)},
 		{"alter the flags", false, flipped(fixed(1), 0x01)},
-		{"alter the length", false, flipped(fixed(3), 0x10)},
-		{"alter the first byte", false, flipped(fixed(headerLen), 0x80)},
+		{"alter the length", false, altered(func(b []byte) []byte {
+			b[headerLen(b)-1] ^= 0x10
+			return b
+		})},
+		{"alter the first byte", false, altered(func(b []byte) []byte {
+			b[min(headerLen(b), len(b)-1)] ^= 0x80
+			return b
+		})},
 		{"alter the middle", false, flipped(func(n int) int { return n / 2 }, 0x10)},
 		{"alter the last byte", false, flipped(func(n int) int { return n - 1 }, 0x01)},
 		{"truncate", false, altered(func(b []byte) []byte { return b[:len(b)-1] })},
 		{"truncate and correct the length", false, altered(func(b []byte) []byte {
-			if len(b) > headerLen {
+			if len(b) > headerLen(b) {
 				b = b[:len(b)-1]
 			}
 			return setLength(b)
 		})},
 		{"lengthen", false, altered(func(b []byte) []byte { return setLength(append(b, 0)) })},
-		{"empty", false, altered(func(b []byte) []byte { return setLength(b[:headerLen]) })},
-		{"zeros", false, altered(func(b []byte) []byte { clear(b[headerLen:]); return b })},
+		{"empty", false, altered(func(b []byte) []byte { return setLength(b[:headerLen(b)]) })},
+		{"zeros", false, altered(func(b []byte) []byte { clear(b[headerLen(b):]); return b })},
 		{"downgrade", false, downgrade},
 	}
 }
 
-// downgrade puts another suite before the one that a hello offers.
+// downgrade puts another suite before the one that a hello of channel/noise
+// offers.
 func downgrade(target Frame, _ []Frame) func(Frame) Verdict {
-	const handshake, count, first = 1, headerLen + 2, headerLen + 3
+	const handshake, count, first = 1, 6, 7
 	if !target.Up || target.Index != 0 {
 		return nil
 	}

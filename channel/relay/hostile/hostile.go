@@ -9,8 +9,9 @@
 //
 // A payment under any trial has to end right, or in an error with nothing
 // charged; Trial.Benign says which of them must not even be noticed. The package
-// knows the frames' header, which the channel sends in clear (type, flags, and a
-// length of two bytes, big endian), and no more.
+// knows the headers that channels send in clear, and no more: type, flags, and a
+// length of two bytes, big endian, of a frame of channel/noise; type, version and
+// length of a record of TLS (RFC 8446, 5.1).
 package hostile
 
 import (
@@ -23,7 +24,23 @@ import (
 	"github.com/payunit/payunit/trusted"
 )
 
-const headerLen = 4
+// headerLen is the length of a frame's header.
+func headerLen(b []byte) int {
+	if len(b) > 1 && b[0] >= 0x14 && b[0] <= 0x17 && b[1] == 3 {
+		return 5
+	}
+	return 4
+}
+
+// frameLen is the length of the frame that begins with b, 0 while its header is
+// not there.
+func frameLen(b []byte) int {
+	h := headerLen(b)
+	if len(b) < h {
+		return 0
+	}
+	return h + int(binary.BigEndian.Uint16(b[h-2:]))
+}
 
 // Frame is one frame on its way.
 type Frame struct {
@@ -125,17 +142,16 @@ type cutter struct {
 func (d *cutter) feed(b []byte) []Verdict {
 	d.held = append(d.held, b...)
 	var out []Verdict
-	for len(d.held) >= headerLen {
-		n := headerLen + int(binary.BigEndian.Uint16(d.held[2:]))
-		if len(d.held) < n {
-			break
+	for {
+		n := frameLen(d.held)
+		if n == 0 || len(d.held) < n {
+			return out
 		}
 		f := Frame{Connection: d.connection, Index: d.index, Up: d.up, Bytes: append([]byte(nil), d.held[:n]...)}
 		d.held = d.held[n:]
 		d.index++
 		out = append(out, d.link.verdict(f))
 	}
-	return out
 }
 
 // stream is one connection. A goroutine moves what comes down, until either end
@@ -194,12 +210,9 @@ func (s *stream) pump() {
 			if !s.wait(v.Delay) {
 				return
 			}
+			s.giveBack(v.Back)
 			for _, o := range v.Out {
 				s.push(o)
-			}
-			if len(v.Back) > 0 {
-				// A server that writes may not read: the pump goes on.
-				go s.giveBack(v.Back)
 			}
 			if v.Cut {
 				s.end(io.EOF)
@@ -225,18 +238,29 @@ func (s *stream) turn() bool {
 	}
 }
 
-// giveBack sends bytes back to the server. What a connection that ends does not
-// take is lost.
+// giveBack sends bytes back to the server, in the background, since a server that
+// writes may not read. What a connection that ends does not take is lost.
 func (s *stream) giveBack(back [][]byte) {
-	if !s.turn() {
+	if len(back) == 0 {
 		return
 	}
-	defer func() { <-s.writing }()
-	for _, b := range back {
-		if _, err := s.under.Write(b); err != nil {
+	had := false
+	select {
+	case s.writing <- struct{}{}:
+		had = true
+	default:
+	}
+	go func() {
+		if !had && !s.turn() {
 			return
 		}
-	}
+		defer func() { <-s.writing }()
+		for _, b := range back {
+			if _, err := s.under.Write(b); err != nil {
+				return
+			}
+		}
+	}()
 }
 
 // wait holds a frame back; false when the connection ended meanwhile.

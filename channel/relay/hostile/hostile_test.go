@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,7 +28,7 @@ func (s *server) Open(context.Context) (io.ReadWriteCloser, error) {
 	go func() {
 		defer far.Close()
 		for {
-			head := make([]byte, headerLen)
+			head := make([]byte, 4)
 			if _, err := io.ReadFull(far, head); err != nil {
 				return
 			}
@@ -171,6 +172,25 @@ func quiet(t Trial) bool {
 		return true
 	}
 	return false
+}
+
+// TestRecordsOfTLS: they are frames, too.
+func TestRecordsOfTLS(t *testing.T) {
+	var got []string
+	d := cutter{link: New(nil, func(f Frame) Verdict {
+		got = append(got, string(f.Bytes))
+		return Pass(f)
+	})}
+	records := []string{"\x16\x03\x01\x00\x02hi", "\x14\x03\x03\x00\x01\x01", "\x17\x03\x03\x00\x00"}
+	for _, b := range []byte(strings.Join(records, "") + "\x17\x03\x03\x00") {
+		d.feed([]byte{b})
+	}
+	if diff := cmp.Diff(records, got); diff != "" {
+		t.Error(diff)
+	}
+	if b := setLength([]byte("\x17\x03\x03\x00\x00abc")); string(b) != "\x17\x03\x03\x00\x03abc" {
+		t.Errorf("%x", b)
+	}
 }
 
 func TestBack(t *testing.T) {
