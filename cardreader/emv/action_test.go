@@ -242,7 +242,7 @@ func TestComplete(t *testing.T) {
 		"00820000 01020304050607083030",
 		"84240000 ", "84da0000 ", // the first 71
 		"841e0000 ", // the second
-		"80ae4000 3030" + "01020304050607083030" + "8000000020" + "3400",
+		"80ae4000 3030" + "01020304050607083030" + "8000000020" + "3c00",
 		"84240000 ", "841e0000 ", // the second 72
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -252,7 +252,7 @@ func TestComplete(t *testing.T) {
 	if d := cmp.Diff(hex.EncodeToString(results), hex.EncodeToString(o.ScriptResults)); d != "" {
 		t.Errorf("script results: %s", d)
 	}
-	if o.Decision != emv.Approved || o.TVR.String() != "8000000030" || o.TSI.String() != "3400" || o.ARC != "00" {
+	if o.Decision != emv.Approved || o.TVR.String() != "8000000030" || o.TSI.String() != "3C00" || o.ARC != "00" {
 		t.Errorf("%s TVR %s TSI %s ARC %s", o.Decision, o.TVR, o.TSI, o.ARC)
 	}
 	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); !errors.Is(err, emv.ErrState) {
@@ -275,20 +275,20 @@ func TestScriptsThatCanNot(t *testing.T) {
 		scripts, results, tvr, tsi string
 		most, sent                 int
 	}{
-		"none":                                    {"", "", "8000000000", "2000", 0, 0},
-		"only what is no script":                  {"9F180411223344 5F0100", "", "8000000000", "2000", 0, 0},
-		"no BER-TLV at all":                       {"1F", "", "8000000000", "2000", 0, 0},
-		"cut off after a good one":                {"7106860484240000 7112 9F180401020304 860484240000", "2000000000 0001020304", "8000000020", "2400", 0, 1},
-		"cut off, due after":                      {"7106860484240000 7212 9F180401020304 860484240000", "2000000000 0001020304", "8000000010", "2400", 0, 1},
-		"cut off with a long length":              {"718180 9F180401020304 860484240000", "0001020304", "8000000020", "2400", 0, 0},
-		"cut off in its length":                   {"7181", "0000000000", "8000000020", "2400", 0, 0},
-		"cut off before its identifier":           {"7112 9F1804", "0000000000", "8000000020", "2400", 0, 0},
-		"a malformed one between good ones":       {"7106860484240000 7107 9F180155 860400 7106860484240000", "2000000000 0055000000 2000000000", "8000000020", "2400", 0, 2},
-		"128 bytes":                               {long("71", 128), "20AABBCCDD", "8000000000", "2400", 0, 1},
-		"129 bytes":                               {long("71", 129), "00AABBCCDD", "8000000020", "2400", 0, 0},
-		"a third goes over the length":            {long("71", 60) + long("72", 60) + long("72", 60), "20AABBCCDD 20AABBCCDD 00AABBCCDD", "8000000010", "2400", 0, 2},
-		"129 bytes where the terminal takes more": {long("71", 129), "20AABBCCDD", "8000000000", "2400", 200, 1},
-		"padding between":                         {"00 7106860484240000 0000 7206860484240000", "2000000000 2000000000", "8000000000", "2400", 0, 2},
+		"none":                                    {"", "", "8000000000", "2800", 0, 0},
+		"only what is no script":                  {"9F180411223344 5F0100", "", "8000000000", "2800", 0, 0},
+		"no BER-TLV at all":                       {"1F", "", "8000000000", "2800", 0, 0},
+		"cut off after a good one":                {"7106860484240000 7112 9F180401020304 860484240000", "2000000000 0001020304", "8000000020", "2C00", 0, 1},
+		"cut off, due after":                      {"7106860484240000 7212 9F180401020304 860484240000", "2000000000 0001020304", "8000000010", "2C00", 0, 1},
+		"cut off with a long length":              {"718180 9F180401020304 860484240000", "0001020304", "8000000020", "2C00", 0, 0},
+		"cut off in its length":                   {"7181", "0000000000", "8000000020", "2C00", 0, 0},
+		"cut off before its identifier":           {"7112 9F1804", "0000000000", "8000000020", "2C00", 0, 0},
+		"a malformed one between good ones":       {"7106860484240000 7107 9F180155 860400 7106860484240000", "2000000000 0055000000 2000000000", "8000000020", "2C00", 0, 2},
+		"128 bytes":                               {long("71", 128), "20AABBCCDD", "8000000000", "2C00", 0, 1},
+		"129 bytes":                               {long("71", 129), "00AABBCCDD", "8000000020", "2C00", 0, 0},
+		"a third goes over the length":            {long("71", 60) + long("72", 60) + long("72", 60), "20AABBCCDD 20AABBCCDD 00AABBCCDD", "8000000010", "2C00", 0, 2},
+		"129 bytes where the terminal takes more": {long("71", 129), "20AABBCCDD", "8000000000", "2C00", 200, 1},
+		"padding between":                         {"00 7106860484240000 0000 7206860484240000", "2000000000 2000000000", "8000000000", "2C00", 0, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

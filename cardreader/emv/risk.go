@@ -10,7 +10,8 @@ import (
 	"github.com/payunit/payunit/cardreader/emv/tags"
 )
 
-// manageRisk is terminal risk management (Book 3, 10.6).
+// manageRisk is terminal risk management (Book 3, 10.6). Version 4.4 has it done
+// whether the card's AIP asks for it or not.
 func (s *Session) manageRisk(ctx context.Context) error {
 	if s.t.ForceOnline {
 		s.tvr.Set(tags.TVRMerchantForcedOnline)
@@ -19,17 +20,13 @@ func (s *Session) manageRisk(ctx context.Context) error {
 		s.tvr.Set(tags.TVRExceptionFile)
 		s.because(StepRisk, "the card is on the exception file")
 	}
-	if !s.aip.Has(tags.AIPRisk) {
-		s.tell(StepRisk, "the card does not ask for it")
-		return nil
-	}
-	s.tsi.Set(tags.TSIRiskPerformed)
 	if err := s.floorLimit(); err != nil {
 		return err
 	}
 	if err := s.velocity(ctx); err != nil {
 		return err
 	}
+	s.tsi.Set(tags.TSIRiskPerformed)
 	s.tell(StepRisk, "TVR %s", s.tvr)
 	return nil
 }

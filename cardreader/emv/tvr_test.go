@@ -59,7 +59,7 @@ func TestTVR(t *testing.T) {
 	online := func(b *bench) { b.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF} }
 	approve := emv.HostResponse{ARC: "00"}
 	for name, c := range map[string]setup{
-		"1.8 no method in common": {want: "8000000000", tsi: "2000"},
+		"1.8 no method in common": {want: "8000000000", tsi: "2800"},
 		"1.8 terminal has no method": {
 			card:  func(t testing.TB) cardreader.Card { return sim(t, "default", nil) },
 			alter: func(b *bench) { b.term.Capabilities[2] = 0; b.app().Version = [2]byte{0, 0x96} },
@@ -72,23 +72,23 @@ func TestTVR(t *testing.T) {
 		},
 		"1.6 data missing: no CVM list": {
 			alter: func(b *bench) { b.card.aip[0] = cvm; delete(b.card.objects, tags.CVMList) },
-			want:  "A000000000", tsi: "2000",
+			want:  "A000000000", tsi: "2800",
 		},
 		"1.6 data missing: CVM list without rules": {
 			alter: func(b *bench) { b.card.aip[0] = cvm; b.card.objects[tags.CVMList] = "0000000000000000" },
-			want:  "A000000000", tsi: "2000",
+			want:  "A000000000", tsi: "2800",
 		},
 		"1.6 and 1.7 data missing: SDA without certificates": {
 			alter: func(b *bench) { b.card.aip[0] = tags.AIPSDA },
-			want:  "6200000000", tsi: "A000",
+			want:  "6200000000", tsi: "A800",
 		},
 		"1.6 and 1.4 data missing: DDA without certificates": {
 			alter: func(b *bench) { b.card.aip[0] = tags.AIPDDA },
-			want:  "2800000000", tsi: "A000",
+			want:  "2800000000", tsi: "A800",
 		},
 		"1.6 and 1.3 data missing: CDA without certificates": {
 			alter: func(b *bench) { b.card.aip[0] = tags.AIPCDA },
-			want:  "2400000000", tsi: "A000",
+			want:  "2400000000", tsi: "A800",
 		},
 		"1.6 data missing: issuer exponent, CA key unknown": {
 			card:  func(t testing.TB) cardreader.Card { return without(t, "unknown-ca", tags.IssuerExponent) },
@@ -107,7 +107,7 @@ func TestTVR(t *testing.T) {
 		},
 		"1.5 exception file": {
 			alter: func(b *bench) { b.alter = func(c *emv.Config) { c.Exceptions = listed("476173900101011901") } },
-			want:  "9000000000", tsi: "2000",
+			want:  "9000000000", tsi: "2800",
 		},
 		"1.4 DDA failed": {
 			card:  func(t testing.TB) cardreader.Card { return sim(t, "wrong-dda", nil) },
@@ -141,35 +141,35 @@ func TestTVR(t *testing.T) {
 		},
 		"2.8 versions differ": {
 			alter: func(b *bench) { b.card.objects[tags.CardVersionNumber] = "008D" },
-			want:  "8080000000", tsi: "2000",
+			want:  "8080000000", tsi: "2800",
 		},
 		"2.8 versions equal": {
 			alter: func(b *bench) { b.card.objects[tags.CardVersionNumber] = "008C" },
-			want:  "8000000000", tsi: "2000",
+			want:  "8000000000", tsi: "2800",
 		},
 		"2.7 expired": {
 			alter: func(b *bench) { b.card.objects[tags.ExpirationDate] = "261123" },
-			want:  "8040000000", tsi: "2000",
+			want:  "8040000000", tsi: "2800",
 		},
 		"2.7 last day": {
 			alter: func(b *bench) { b.card.objects[tags.ExpirationDate] = "261124" },
-			want:  "8000000000", tsi: "2000",
+			want:  "8000000000", tsi: "2800",
 		},
 		"2.7 last century": {
 			alter: func(b *bench) { b.card.objects[tags.ExpirationDate] = "991231" },
-			want:  "8040000000", tsi: "2000",
+			want:  "8040000000", tsi: "2800",
 		},
 		"2.6 not yet effective": {
 			alter: func(b *bench) { b.card.objects[tags.EffectiveDate] = "261125" },
-			want:  "8020000000", tsi: "2000",
+			want:  "8020000000", tsi: "2800",
 		},
 		"2.6 first day": {
 			alter: func(b *bench) { b.card.objects[tags.EffectiveDate] = "261124" },
-			want:  "8000000000", tsi: "2000",
+			want:  "8000000000", tsi: "2800",
 		},
 		"2.5 service not allowed": {
 			alter: func(b *bench) { b.card.objects[tags.AUC] = "D7C0" },
-			want:  "8010000000", tsi: "2000",
+			want:  "8010000000", tsi: "2800",
 		},
 		"2.4 new card": {
 			alter: func(b *bench) { velocity(b, "0001", "0000", "05", "09") },
@@ -177,11 +177,11 @@ func TestTVR(t *testing.T) {
 		},
 		"3.8 verification failed": {
 			alter: func(b *bench) { b.card.aip[0] = cvm; b.card.objects[tags.CVMList] = "00000000000000000000" },
-			want:  "8000800000", tsi: "6000",
+			want:  "8000800000", tsi: "6800",
 		},
 		"3.7 unrecognised method": {
 			alter: func(b *bench) { b.card.aip[0] = cvm; b.card.objects[tags.CVMList] = "000000000000000046001F00" },
-			want:  "8000400000", tsi: "6000",
+			want:  "8000400000", tsi: "6800",
 		},
 		"3.6 PIN try limit": {
 			alter: func(b *bench) {
@@ -189,7 +189,7 @@ func TestTVR(t *testing.T) {
 				b.card.objects[tags.CVMList] = "000000000000000041001F00"
 				b.card.data = map[tlv.Tag]string{tags.PINTryCounter: "00"}
 			},
-			want: "8000200000", tsi: "6000",
+			want: "8000200000", tsi: "6800",
 		},
 		"3.5 no PIN pad": {
 			alter: func(b *bench) {
@@ -197,7 +197,7 @@ func TestTVR(t *testing.T) {
 				b.term.Capabilities[1] = tags.CapNoCVM
 				b.card.objects[tags.CVMList] = "000000000000000042001F00"
 			},
-			want: "8000100000", tsi: "6000",
+			want: "8000100000", tsi: "6800",
 		},
 		"3.4 PIN not entered": {
 			alter: func(b *bench) {
@@ -205,15 +205,23 @@ func TestTVR(t *testing.T) {
 				b.holder.entry = emv.PINBypassed
 				b.card.objects[tags.CVMList] = "000000000000000042001F00"
 			},
-			want: "8000080000", tsi: "6000",
+			want: "8000080000", tsi: "6800",
 		},
 		"3.3 online PIN": {
 			alter: func(b *bench) { b.card.aip[0] = cvm; b.card.objects[tags.CVMList] = "00000000000000000200" },
-			want:  "8000040000", tsi: "6000",
+			want:  "8000040000", tsi: "6800",
 		},
 		"4.8 floor limit": {
 			alter: func(b *bench) { b.card.aip[0] = risk; b.app().FloorLimit = 1234 },
 			want:  "8000008000", tsi: "2800",
+		},
+		"4.8 floor limit, whatever the card's profile": {
+			alter: func(b *bench) { b.card.aip[0] = 0; b.app().FloorLimit = 1234 },
+			want:  "8000008000", tsi: "2800",
+		},
+		"4.6 both limits, whatever the card's profile": {
+			alter: func(b *bench) { velocity(b, "000B", "0004", "05", "06"); b.card.aip[0] = 0 },
+			want:  "8000006000", tsi: "2800",
 		},
 		"4.8 below the floor limit": {
 			alter: func(b *bench) { b.card.aip[0] = risk; b.app().FloorLimit = 1235 },
@@ -281,60 +289,60 @@ func TestTVR(t *testing.T) {
 		},
 		"4.4 forced online": {
 			alter: func(b *bench) { b.trade.ForceOnline = true },
-			want:  "8000000800", tsi: "2000",
+			want:  "8000000800", tsi: "2800",
 		},
 		"5.8 default TDOL": {
 			alter: func(b *bench) { b.card.objects[tags.CDOL1] = "9814"; b.app().DefaultTDOL = bin("9F0206") },
-			want:  "8000000080", tsi: "2000",
+			want:  "8000000080", tsi: "2800",
 		},
 		"5.8 no TDOL anywhere": {
 			alter: func(b *bench) { b.card.objects[tags.CDOL1] = "9814" },
-			want:  "8000000000", tsi: "2000",
+			want:  "8000000000", tsi: "2800",
 		},
 		"5.8 the card's TDOL": {
 			alter: func(b *bench) {
 				b.card.objects[tags.CDOL1], b.card.objects[tags.TDOL] = "9814", "9F0206"
 			},
-			want: "8000000000", tsi: "2000",
+			want: "8000000000", tsi: "2800",
 		},
 		"5.7 issuer authentication failed": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth; b.card.external = 0x6300 },
 			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 10)},
-			want:  "8000000040", tsi: "3000",
+			want:  "8000000040", tsi: "3800",
 		},
 		"5.7 any other status of EXTERNAL AUTHENTICATE": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth; b.card.external = 0x6700 },
 			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 8)},
-			want:  "8000000040", tsi: "3000",
+			want:  "8000000040", tsi: "3800",
 		},
 		"5.7 issuer authentication done": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth },
 			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 16)},
-			want:  "8000000000", tsi: "3000",
+			want:  "8000000000", tsi: "3800",
 		},
 		"5.7 issuer authentication in CDOL2": {
 			alter: func(b *bench) { online(b); b.card.objects[tags.CDOL2] = "910A" },
 			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 10)},
-			want:  "8000000000", tsi: "2000",
+			want:  "8000000000", tsi: "2800",
 		},
 		"5.7 nothing to authenticate": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth },
-			host:  &approve, want: "8000000000", tsi: "2000",
+			host:  &approve, want: "8000000000", tsi: "2800",
 		},
 		"5.6 script before failed": {
 			alter: online,
 			host:  &emv.HostResponse{ARC: "00", Scripts: bin("710B 9F180401020304 8602 0000")},
-			want:  "8000000020", tsi: "2400",
+			want:  "8000000020", tsi: "2C00",
 		},
 		"5.5 script after failed": {
 			alter: online,
 			host:  &emv.HostResponse{ARC: "00", Scripts: bin("7206 8604 84240000")},
-			want:  "8000000010", tsi: "2400",
+			want:  "8000000010", tsi: "2C00",
 		},
 		"5.6 script done": {
 			alter: func(b *bench) { online(b); b.card.script = map[string]apdu.Status{"24": 0x6283} },
 			host:  &emv.HostResponse{ARC: "00", Scripts: bin("7106 8604 84240000")},
-			want:  "8000000000", tsi: "2400",
+			want:  "8000000000", tsi: "2C00",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

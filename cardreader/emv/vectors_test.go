@@ -259,7 +259,6 @@ func (c phaseCase) run(t *testing.T) {
 			t.Fatal(err)
 		}
 	case "terminal_risk_management":
-		s.aip[0] = tags.AIPRisk
 		if err := s.manageRisk(t.Context()); err != nil {
 			t.Fatal(err)
 		}

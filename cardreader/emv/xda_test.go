@@ -51,113 +51,113 @@ func TestXDA(t *testing.T) {
 	}{
 		"verifies twice": {
 			host: approve,
-			want: result{"88 48", "online 0100000000", "approved TC", "0100000000", "A000", "XDA ok", "00"},
+			want: result{"88 48", "online 0100000000", "approved TC", "0100000000", "A800", "XDA ok", "00"},
 		},
 		"declined by the issuer": {
 			host: &emv.HostResponse{ARC: "05"},
-			want: result{"88 08", "online 0100000000", "declined AAC", "0100000000", "A000", "XDA ok", "05"},
+			want: result{"88 08", "online 0100000000", "declined AAC", "0100000000", "A800", "XDA ok", "05"},
 		},
 		"AAC asked for": {
 			alter: func(b *bench) { b.app().TACDenial = [5]byte{0x01} },
-			want:  result{"08", "declined 0100000000", "declined AAC", "0100000000", "A000", "XDA not performed", "Z1"},
+			want:  result{"08", "declined 0100000000", "declined AAC", "0100000000", "A800", "XDA not performed", "Z1"},
 		},
 		"offline": {
 			alter: func(b *bench) { b.app().TACOnline = [5]byte{} },
-			want:  result{"48", "approved 0100000000", "approved TC", "0100000000", "A000", "XDA ok", "Y1"},
+			want:  result{"48", "approved 0100000000", "approved TC", "0100000000", "A800", "XDA ok", "Y1"},
 		},
 		"CA key missing": {
 			alter: func(b *bench) { b.alter = func(c *emv.Config) { c.CAKeys = &oda.Store{} } },
 			host:  approve,
-			want:  result{"88 48", "online 0100000004", "approved TC", "0100000004", "A000", "XDA failed: oda: CA key: the terminal has no elliptic-curve key F3 of RID A000000003", "00"},
+			want:  result{"88 48", "online 0100000004", "approved TC", "0100000004", "A800", "XDA failed: oda: CA key: the terminal has no elliptic-curve key F3 of RID A000000003", "00"},
 		},
 		"no CA key index": {
 			spoil: func(_ int, cmd, r []byte) []byte { return rename(cmd, r, tags.CAPublicKeyIndex) },
 			host:  approve,
-			want:  result{"88 48", "online 2100000004", "approved TC", "2100000004", "A000", "XDA failed: oda: CA key: the card names none", "00"},
+			want:  result{"88 48", "online 2100000004", "approved TC", "2100000004", "A800", "XDA failed: oda: CA key: the card names none", "00"},
 		},
 		"no issuer certificate": {
 			spoil: func(_ int, cmd, r []byte) []byte { return rename(cmd, r, tags.IssuerCertificate) },
 			host:  approve,
-			want:  result{"88 48", "online 2100000000", "approved TC", "2100000002", "A000", "XDA failed: oda: issuer certificate: absent", "00"},
+			want:  result{"88 48", "online 2100000000", "approved TC", "2100000002", "A800", "XDA failed: oda: issuer certificate: absent", "00"},
 		},
 		"no card certificate": {
 			spoil: func(_ int, cmd, r []byte) []byte { return rename(cmd, r, tags.ICCCertificate) },
 			host:  approve,
-			want:  result{"88 48", "online 2100000000", "approved TC", "2100000002", "A000", "XDA failed: oda: ICC certificate: absent", "00"},
+			want:  result{"88 48", "online 2100000000", "approved TC", "2100000002", "A800", "XDA failed: oda: ICC certificate: absent", "00"},
 		},
 		"issuer certificate altered": {
 			spoil: record(tags.IssuerCertificate, 60),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "approved TC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "00"},
+			want:  result{"88 48", "online 0100000000", "approved TC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "00"},
 		},
 		"card certificate altered": {
 			spoil: record(tags.ICCCertificate, 100),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "approved TC", "0100000002", "A000", "XDA failed: oda: ICC certificate: the signature does not verify", "00"},
+			want:  result{"88 48", "online 0100000000", "approved TC", "0100000002", "A800", "XDA failed: oda: ICC certificate: the signature does not verify", "00"},
 		},
 		"card data altered": {
 			spoil: record(tags.AUC, 0),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "approved TC", "0100000002", "A000", "XDA failed: oda: ICC certificate: hash of the card's data does not match", "00"},
+			want:  result{"88 48", "online 0100000000", "approved TC", "0100000002", "A800", "XDA failed: oda: ICC certificate: hash of the card's data does not match", "00"},
 		},
 		"keys not recovered, denied by an action code": {
 			spoil: record(tags.IssuerCertificate, 60),
 			alter: func(b *bench) { b.app().TACDenial = [5]byte{0, 0, 0, 0, 0x02} },
-			want:  result{"88 08", "declined 0100000000", "declined AAC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "Z1"},
+			want:  result{"88 08", "declined 0100000000", "declined AAC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "Z1"},
 		},
 		"TC, keys not recovered, denied by an action code": {
 			spoil: record(tags.IssuerCertificate, 60),
 			alter: func(b *bench) { b.app().TACDenial, b.app().TACOnline = [5]byte{0, 0, 0, 0, 0x02}, [5]byte{} },
-			want:  result{"48", "declined 0100000000", "declined TC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "Z1"},
+			want:  result{"48", "declined 0100000000", "declined TC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "Z1"},
 		},
 		"TC, keys not recovered, the issuer approves": {
 			spoil: record(tags.IssuerCertificate, 60),
 			alter: func(b *bench) { b.app().TACOnline = [5]byte{} },
 			host:  approve,
-			want:  result{"48", "online 0100000000", "approved TC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "00"},
+			want:  result{"48", "online 0100000000", "approved TC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "00"},
 		},
 		"TC, keys not recovered, the issuer declines": {
 			spoil: record(tags.IssuerCertificate, 60),
 			alter: func(b *bench) { b.app().TACOnline = [5]byte{} },
 			host:  &emv.HostResponse{ARC: "05"},
-			want:  result{"48", "online 0100000000", "declined TC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "05"},
+			want:  result{"48", "online 0100000000", "declined TC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "05"},
 		},
 		"TC, keys not recovered, no issuer": {
 			spoil: record(tags.IssuerCertificate, 60),
 			alter: func(b *bench) { b.app().TACOnline = [5]byte{} },
 			host:  &emv.HostResponse{Unable: true},
-			want:  result{"48", "online 0100000000", "declined TC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "Z3"},
+			want:  result{"48", "online 0100000000", "declined TC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "Z3"},
 		},
 		"TC, keys not recovered, a terminal without a line": {
 			spoil: record(tags.IssuerCertificate, 60),
 			alter: func(b *bench) { b.term.Type = 0x23; b.app().TACDefault = [5]byte{} },
-			want:  result{"48", "declined 0100000000", "declined TC", "0100000002", "A000", "XDA failed: oda: issuer certificate: the signature does not verify", "Z3"},
+			want:  result{"48", "declined 0100000000", "declined TC", "0100000002", "A800", "XDA failed: oda: issuer certificate: the signature does not verify", "Z3"},
 		},
 		"first signature false": {
 			spoil: answer(1, tags.SignedDynamicData, 40),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "approved TC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: the signature does not verify", "00"},
+			want:  result{"88 48", "online 0100000000", "approved TC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: the signature does not verify", "00"},
 		},
 		"first signature of another format": {
 			spoil: answer(1, tags.SignedDynamicData, 0),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "approved TC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: format is 11, want 15", "00"},
+			want:  result{"88 48", "online 0100000000", "approved TC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: format is 11, want 15", "00"},
 		},
 		"first cryptogram altered": {
 			spoil: answer(1, tags.ApplicationCryptogram, 3),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "approved TC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: the signature does not verify", "00"},
+			want:  result{"88 48", "online 0100000000", "approved TC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: the signature does not verify", "00"},
 		},
 		"first signature false, no issuer": {
 			spoil: answer(1, tags.SignedDynamicData, 40),
 			alter: func(b *bench) { b.app().TACDefault = [5]byte{} },
 			host:  &emv.HostResponse{Unable: true},
-			want:  result{"88 08", "online 0100000000", "declined AAC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: the signature does not verify", "Z3"},
+			want:  result{"88 08", "online 0100000000", "declined AAC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: the signature does not verify", "Z3"},
 		},
 		"first signature false, denied by an action code": {
 			spoil: answer(1, tags.SignedDynamicData, 40),
 			alter: func(b *bench) { b.app().TACDenial = [5]byte{0, 0, 0, 0x01, 0} },
-			want:  result{"88 08", "declined 0100000000", "declined AAC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: the signature does not verify", "Z1"},
+			want:  result{"88 08", "declined 0100000000", "declined AAC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: the signature does not verify", "Z1"},
 		},
 		"first signature absent": {
 			spoil: func(_ int, cmd, r []byte) []byte {
@@ -167,22 +167,22 @@ func TestXDA(t *testing.T) {
 				return r
 			},
 			host: approve,
-			want: result{"88 48", "online 0100000000", "approved TC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: absent", "00"},
+			want: result{"88 48", "online 0100000000", "approved TC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: absent", "00"},
 		},
 		"second signature false": {
 			spoil: answer(2, tags.SignedDynamicData, 40),
 			host:  approve,
-			want:  result{"88 48", "online 0100000000", "declined TC", "0100000100", "A000", "XDA failed: oda: signed dynamic data: the signature does not verify", "00"},
+			want:  result{"88 48", "online 0100000000", "declined TC", "0100000100", "A800", "XDA failed: oda: signed dynamic data: the signature does not verify", "00"},
 		},
 		"second signature of an AAC false": {
 			spoil: answer(2, tags.SignedDynamicData, 40),
 			host:  &emv.HostResponse{ARC: "05"},
-			want:  result{"88 08", "online 0100000000", "declined AAC", "0100000000", "A000", "XDA ok", "05"},
+			want:  result{"88 08", "online 0100000000", "declined AAC", "0100000000", "A800", "XDA ok", "05"},
 		},
 		"the terminal has no XDA": {
 			alter: func(b *bench) { b.term.Capabilities[2] = 0xC8 },
 			host:  approve,
-			want:  result{"80 40", "online 8000000000", "approved TC", "8000000000", "2000", "none", "00"},
+			want:  result{"80 40", "online 8000000000", "approved TC", "8000000000", "2800", "none", "00"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
