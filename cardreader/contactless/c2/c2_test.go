@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/contactless/c2"
 	"github.com/payunit/payunit/cardreader/contactless/taptest"
@@ -118,5 +120,45 @@ func TestSecondTapIsAskedFor(t *testing.T) {
 	}
 	if acs != 2 {
 		t.Errorf("%d GENERATE AC, want one a tap", acs)
+	}
+}
+
+// TestMoreThanAskedFor: who gets an approval out of a card that the reader asked
+// for an online cryptogram gains nothing (S9.23).
+func TestMoreThanAskedFor(t *testing.T) {
+	p := newTap(t, 2001, nil)
+	p.Wedge = func(card cardreader.Card) cardreader.Card {
+		return taptest.Between{Card: card, Command: func(b []byte) []byte {
+			if b[1] == apdu.INSGenerateAC {
+				b[2] = b[2]&0x3F | apdu.RefTC
+			}
+			return b
+		}}
+	}
+	s := p.Pay(t, taptest.Card(t, "mchip", nil))
+	why := strings.Join(s.Outcome().Reasons, "; ")
+	if s.Final().Kind != contactless.EndApplication || !strings.Contains(why, "answers ARQC with TC") {
+		t.Errorf("outcome %s: %s", s.Final(), why)
+	}
+}
+
+// TestUnsignedWhereSigned: a combined signature was asked for, and somebody has
+// the card answer without one (S910.35).
+func TestUnsignedWhereSigned(t *testing.T) {
+	for _, minor := range []int64{1000, 2001} {
+		p := newTap(t, minor, nil)
+		p.Wedge = func(card cardreader.Card) cardreader.Card {
+			return taptest.Between{Card: card, Command: func(b []byte) []byte {
+				if b[1] == apdu.INSGenerateAC {
+					b[2] &^= 0x10
+				}
+				return b
+			}}
+		}
+		s := p.Pay(t, taptest.Card(t, "mchip", nil))
+		why := strings.Join(s.Outcome().Reasons, "; ")
+		if s.Final().Kind != contactless.EndApplication || !strings.Contains(why, "asked for and missing") {
+			t.Errorf("%d: outcome %s: %s", minor, s.Final(), why)
+		}
 	}
 }

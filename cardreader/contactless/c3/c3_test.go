@@ -1,6 +1,7 @@
 package c3_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -242,4 +243,71 @@ func withIAD(t *testing.T, answer, iad []byte) []byte {
 		}
 	}
 	return append(tlv.Append(nil, tags.ResponseFormat2, inner), answer[n:]...)
+}
+
+// between is a wedge before the reader's cards.
+func between(command func([]byte), answer func(command, answer []byte) []byte) func(cardreader.Card) cardreader.Card {
+	return func(card cardreader.Card) cardreader.Card {
+		return taptest.Between{Card: card, Answer: answer, Command: func(b []byte) []byte {
+			if command != nil {
+				command(b)
+			}
+			return b
+		}}
+	}
+}
+
+// TestOfflineOnlyReader never goes online, whatever the card asks for (5.4.3.2,
+// 5.6.3).
+func TestOfflineOnlyReader(t *testing.T) {
+	for _, c := range []struct {
+		card  string
+		alter func(*simcard.Application)
+	}{
+		{"default", func(a *simcard.Application) { a.Contactless.OnlineOnly = true }},
+		{"wrong-dda", func(a *simcard.Application) { a.Contactless.CTQ = tags.CTQValue{0x20} }},
+	} {
+		p := newTap(t, 1000)
+		p.ttq[0] |= 0x08
+		// The card is told of a reader that can go online.
+		p.Wedge = between(func(b []byte) {
+			if b[1] == apdu.INSGetProcessingOptions {
+				b[7] &^= 0x08
+			}
+		}, nil)
+		if s := p.pay(t, taptest.Card(t, c.card, c.alter)); s.Final().Kind != contactless.Declined {
+			t.Errorf("%s: outcome %s: %v", c.card, s.Final(), s.Outcome().Reasons)
+		}
+	}
+}
+
+// TestLastDay is the day of expiry: the card is good until its end (5.5.1.1).
+func TestLastDay(t *testing.T) {
+	for expiry, kind := range map[string]contactless.Kind{"261125": contactless.Approved, "261124": contactless.Declined} {
+		p := newTap(t, 1000)
+		s := p.pay(t, taptest.Card(t, "default", func(a *simcard.Application) { a.Expiry = expiry }))
+		if s.Final().Kind != kind {
+			t.Errorf("%s: outcome %s: %v", expiry, s.Final(), s.Outcome().Reasons)
+		}
+	}
+}
+
+// TestDeviceVerificationNotAuthenticated: a card that approves says that its
+// device verified the holder, and gives nothing that authenticates it (5.7.1.2).
+func TestDeviceVerificationNotAuthenticated(t *testing.T) {
+	p := newTap(t, 1000)
+	p.Wedge = between(nil, func(command, answer []byte) []byte {
+		if command[1] == apdu.INSReadRecord {
+			return bytes.ReplaceAll(answer, []byte{0x9F, 0x69}, []byte{0xDF, 0x69})
+		}
+		return answer
+	})
+	s := p.pay(t, taptest.Card(t, "phone-unlocked", func(a *simcard.Application) {
+		a.Contactless.OnlineOnly = false
+		a.Contactless.CTQ = tags.CTQValue{0x20} // online if authentication fails
+	}))
+	why := strings.Join(s.Outcome().Reasons, "; ")
+	if s.Final().Kind != contactless.Declined || !strings.Contains(why, "not authenticated") {
+		t.Errorf("outcome %s: %s", s.Final(), why)
+	}
 }
