@@ -69,14 +69,16 @@ type ServerConfig struct {
 
 // Client is a device's end. Safe for concurrent use as far as its modules are.
 type Client struct {
-	c    ClientConfig
-	cert tls.Certificate
+	c      ClientConfig
+	cert   tls.Certificate
+	frames frames
 }
 
 // Server is a server's end. Safe for concurrent use as far as its modules are.
 type Server struct {
-	c    ServerConfig
-	cert tls.Certificate
+	c      ServerConfig
+	cert   tls.Certificate
+	frames frames
 }
 
 // NewClient makes a client. Errors wrap ErrConfig.

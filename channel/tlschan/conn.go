@@ -35,6 +35,7 @@ type Conn struct {
 	peer       channel.Identity
 	binding    [digestLen]byte
 	serverTime time.Time
+	frames     *frames
 
 	read      reader
 	write     writer
@@ -52,8 +53,8 @@ type Conn struct {
 
 var _ channel.Conn = (*Conn)(nil)
 
-func newConn(rw *strict, t *tls.Conn, now func() time.Time) *Conn {
-	return &Conn{rw: rw, tls: t, now: now, until: now().Add(maxAge)}
+func newConn(rw *strict, t *tls.Conn, now func() time.Time, f *frames) *Conn {
+	return &Conn{rw: rw, tls: t, now: now, until: now().Add(maxAge), frames: f}
 }
 
 // bind derives what both ends have in common.

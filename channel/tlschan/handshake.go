@@ -44,7 +44,7 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	c := newConn(under, t, k.c.Now)
+	c := newConn(under, t, k.c.Now, &k.frames)
 	open := &hello{
 		purpose: channel.PurposePay, routing: sha256.Sum256(k.c.Routing),
 		class: k.c.DeviceClass, terminal: k.c.TerminalID, merchant: k.c.MerchantID,
@@ -113,7 +113,7 @@ func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	c := newConn(under, t, k.c.Now)
+	c := newConn(under, t, k.c.Now, &k.frames)
 	heard, err := c.receive(ctx, frameHello, maxHello)
 	if err != nil {
 		return c, err

@@ -395,7 +395,7 @@ func TestRogueClient(t *testing.T) {
 		if err := tc.HandshakeContext(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c := newConn(under, tc, time.Now)
+		c := newConn(under, tc, time.Now, &frames{})
 		sent := (&hello{purpose: channel.PurposeEnrol, activation: w.activation.ID}).append(nil)
 		if err := c.send(t.Context(), frameHello, sent); err != nil {
 			t.Fatal(err)

@@ -12,14 +12,35 @@ import (
 	"github.com/payunit/payunit/channel"
 )
 
+// frame is room for any frame.
+type frame [maxFrame]byte
+
+// frames lends room out, so that an idle channel holds little.
+type frames struct{ pool sync.Pool }
+
+func (f *frames) get() *frame {
+	if b, ok := f.pool.Get().(*frame); ok {
+		return b
+	}
+	return new(frame)
+}
+
+// put takes room back, of which so many bytes were used.
+func (f *frames) put(b *frame, used int) {
+	clear(b[:used])
+	f.pool.Put(b)
+}
+
 // reader is the reading half.
 type reader struct {
 	sync.Mutex
 	// buf holds have bytes of the frame that is coming in, or the frame that
-	// data is left of.
-	buf  []byte
-	have int
-	data []byte
+	// data is left of: small, or large where that does not do.
+	buf   []byte
+	small [bucket]byte
+	large *frame
+	have  int
+	data  []byte
 	// message is what has come of a message.
 	message []byte
 	records int
@@ -28,14 +49,15 @@ type reader struct {
 
 func (r *reader) wipeLocked() {
 	clear(r.buf)
+	clear(r.small[:])
 	clear(r.message)
-	r.buf, r.have, r.data, r.message = nil, 0, nil, nil
+	r.buf, r.large, r.have, r.data, r.message = nil, nil, 0, nil, nil
 }
 
 // writer is the writing half.
 type writer struct {
 	sync.Mutex
-	buf     []byte
+	small   [bucket]byte
 	records int
 	err     error
 }
@@ -91,18 +113,17 @@ func (c *Conn) writeFrameLocked(kind, flags byte, data []byte) (sealed bool, err
 		}
 	}
 	n := padded(len(data))
-	if cap(w.buf) < n {
-		w.buf = make([]byte, n)
+	b := w.small[:]
+	if n > bucket {
+		large := c.frames.get()
+		defer c.frames.put(large, n)
+		b = large[:n]
 	}
-	b := w.buf[:n]
 	b[0], b[1] = kind, flags
 	binary.BigEndian.PutUint16(b[2:], uint16(len(data)))
 	clear(b[headerLen+copy(b[headerLen:], data):])
 	_, err = c.tls.Write(b)
 	clear(b)
-	if n > bucket {
-		w.buf = nil
-	}
 	w.records++
 	if err == nil && c.rw.late() {
 		return true, os.ErrDeadlineExceeded
@@ -153,11 +174,14 @@ func (c *Conn) readFrameLocked() (kind, flags byte, err error) {
 				break
 			}
 		}
+		if r.buf == nil {
+			r.buf = r.small[:]
+		}
 		if len(r.buf) < need {
-			b := make([]byte, need)
-			copy(b, r.buf[:r.have])
+			r.large = c.frames.get()
+			copy(r.large[:], r.buf[:r.have])
 			clear(r.buf)
-			r.buf = b
+			r.buf = r.large[:]
 		}
 		n, err := c.tls.Read(r.buf[r.have:need])
 		r.have += n
@@ -238,8 +262,9 @@ func (c *Conn) usedLocked() {
 	r := &c.read
 	clear(r.data)
 	r.data = nil
-	if len(r.buf) > bucket {
-		r.buf = nil
+	if r.large != nil {
+		c.frames.put(r.large, len(r.large))
+		r.buf, r.large = nil, nil
 	}
 }
 
