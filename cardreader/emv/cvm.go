@@ -316,17 +316,19 @@ func (s *Session) getData(ctx context.Context, step Step, t tlv.Tag, name string
 }
 
 // pinKey recovers the key to encipher a PIN under: the PIN encipherment key, or
-// the card's own (Book 2, 7.1).
+// the card's own where not all of the other's objects were read (Book 2, 7.1).
 func (s *Session) pinKey() (*oda.PublicKey, error) {
 	if err := s.recoverIssuer(); err != nil {
 		return nil, err
 	}
 	if cert := s.get(tags.PINEnciphermentCertificate); len(cert) > 0 {
 		k, err := oda.RecoverPINKey(s.issuerKey.Key, cert, s.get(tags.PINEnciphermentRemainder), s.get(tags.PINEnciphermentExponent), s.pan, s.date())
-		if err != nil {
+		switch {
+		case err == nil:
+			return &k.Key, nil
+		case !errors.Is(err, oda.ErrMissingData):
 			return nil, err
 		}
-		return &k.Key, nil
 	}
 	if s.iccKey != nil {
 		return s.iccKey, nil

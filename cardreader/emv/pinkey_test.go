@@ -72,7 +72,8 @@ func TestPINKey(t *testing.T) {
 	}{
 		"PIN key":                            {nil, 0xC8, keys.PIN, "040302"},
 		"PIN key, no data authentication":    {nil, 0, keys.PIN, "040302"},
-		"PIN key without exponent":           {[]tlv.Tag{tags.PINEnciphermentExponent}, 0xC8, nil, "040301"},
+		"PIN key without exponent":           {[]tlv.Tag{tags.PINEnciphermentExponent}, 0xC8, keys.ICC, "040302"},
+		"no key's exponent":                  {[]tlv.Tag{tags.PINEnciphermentExponent, tags.ICCExponent}, 0xC8, nil, "040301"},
 		"no PIN key":                         {[]tlv.Tag{tags.PINEnciphermentCertificate}, 0xC8, keys.ICC, "040302"},
 		"no PIN key, no data authentication": {[]tlv.Tag{tags.PINEnciphermentCertificate}, 0, keys.ICC, "040302"},
 		"no key at all":                      {[]tlv.Tag{tags.PINEnciphermentCertificate, tags.ICCCertificate}, 0, nil, "040301"},

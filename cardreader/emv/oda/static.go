@@ -22,22 +22,23 @@ const (
 // StaticData assembles what signatures over card data cover (Book 2, 5.1.1, and
 // Book 3, 10.3): the records in the order of the AFL, those of files 1 to 10
 // without the template's tag and length and the others whole, then the AIP when
-// the static data authentication tag list, 9F4A, asks for it. tagList is nil
-// when the card has none; any other tag in it fails. Errors are *Failure.
+// the static data authentication tag list, 9F4A, asks for it. A record of either
+// kind that is no template 70 fails. tagList is nil when the card has none; any
+// other tag in it fails. Errors are *Failure.
 func StaticData(records []Record, tagList []byte, aip [2]byte) ([]byte, error) {
 	var out []byte
 	for i, r := range records {
-		switch {
-		case r.SFI < 1 || r.SFI > 30:
+		if r.SFI < 1 || r.SFI > 30 {
 			return nil, failed(StepRecords, "record %d is of file %d", i+1, r.SFI)
-		case r.SFI > 10:
+		}
+		objects, err := tlv.Parse(r.Data)
+		if err != nil || len(objects) != 1 || objects[0].Tag != tagTemplate || objects[0].Offset != 0 ||
+			objects[0].HeaderLen+len(objects[0].Value) != len(r.Data) {
+			return nil, failed(StepRecords, "record %d, of file %d, is no template 70", i+1, r.SFI)
+		}
+		if r.SFI > 10 {
 			out = append(out, r.Data...)
-		default:
-			objects, err := tlv.Parse(r.Data)
-			if err != nil || len(objects) != 1 || objects[0].Tag != tagTemplate || objects[0].Offset != 0 ||
-				objects[0].HeaderLen+len(objects[0].Value) != len(r.Data) {
-				return nil, failed(StepRecords, "record %d, of file %d, is no template 70", i+1, r.SFI)
-			}
+		} else {
 			out = append(out, objects[0].Value...)
 		}
 	}
