@@ -126,19 +126,29 @@ func TestSecondTapIsAskedFor(t *testing.T) {
 // TestMoreThanAskedFor: who gets an approval out of a card that the reader asked
 // for an online cryptogram gains nothing (S9.23).
 func TestMoreThanAskedFor(t *testing.T) {
-	p := newTap(t, 2001, nil)
-	p.Wedge = func(card cardreader.Card) cardreader.Card {
-		return taptest.Between{Card: card, Command: func(b []byte) []byte {
-			if b[1] == apdu.INSGenerateAC {
-				b[2] = b[2]&0x3F | apdu.RefTC
-			}
-			return b
-		}}
-	}
-	s := p.Pay(t, taptest.Card(t, "mchip", nil))
-	why := strings.Join(s.Outcome().Reasons, "; ")
-	if s.Final().Kind != contactless.EndApplication || !strings.Contains(why, "answers ARQC with TC") {
-		t.Errorf("outcome %s: %s", s.Final(), why)
+	denied := func(c *c2.Config) { c.Application.TACDenial = [5]byte{0, 0, 0, 0, 0x02} }
+	for _, c := range []struct {
+		config func(*c2.Config)
+		given  byte
+		why    string
+	}{
+		{nil, apdu.RefTC, "answers ARQC with TC"},
+		{denied, apdu.RefARQC, "answers AAC with ARQC"},
+	} {
+		p := newTap(t, 2001, c.config)
+		p.Wedge = func(card cardreader.Card) cardreader.Card {
+			return taptest.Between{Card: card, Command: func(b []byte) []byte {
+				if b[1] == apdu.INSGenerateAC {
+					b[2] = b[2]&0x3F | c.given
+				}
+				return b
+			}}
+		}
+		s := p.Pay(t, taptest.Card(t, "mchip", nil))
+		why := strings.Join(s.Outcome().Reasons, "; ")
+		if s.Final().Kind != contactless.EndApplication || !strings.Contains(why, c.why) {
+			t.Errorf("outcome %s: %s", s.Final(), why)
+		}
 	}
 }
 
