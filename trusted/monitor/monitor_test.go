@@ -32,7 +32,7 @@ func TestMappings(t *testing.T) {
 	const clean = `00400000-00a00000 r-xp 00000000 08:01 42  /opt/shop/pay terminal
 00a00000-00b00000 rw-p 00600000 08:01 42  /opt/shop/pay terminal
 7f0000000000-7f0000100000 r-xp 00000000 08:01 7 /usr/lib/x86_64-linux-gnu/libc.so.6
-7f0000200000-7f0000300000 r--p 00000000 08:01 8 /tmp/evil.so
+7f0000200000-7f0000300000 r--p 00000000 08:01 8 /var/evil.so
 7ffff0000000-7ffff0001000 r-xp 00000000 00:00 0 [vdso]
 7ffff1000000-7ffff1001000 r-xp 00000000 00:00 0
 `
@@ -42,10 +42,10 @@ func TestMappings(t *testing.T) {
 		bad        bool
 	}{
 		{"clean", clean, nil, false},
-		{"preloaded", clean + "7f0000400000-7f0000500000 r-xp 00000000 08:01 8 /tmp/evil.so\n7f0000600000-7f0000700000 r-xp 00000000 08:01 8 /tmp/evil.so\n",
-			[]trusted.Signal{{ID: trusted.SignalForeignCode, Detail: "/tmp/evil.so"}}, false},
-		{"through the library folder", clean + "7f00-7f01 r-xp 0 08:01 8 /usr/lib/../../tmp/evil.so\n",
-			[]trusted.Signal{{ID: trusted.SignalForeignCode, Detail: "/usr/lib/../../tmp/evil.so"}}, false},
+		{"preloaded", clean + "7f0000400000-7f0000500000 r-xp 00000000 08:01 8 /var/evil.so\n7f0000600000-7f0000700000 r-xp 00000000 08:01 8 /var/evil.so\n",
+			[]trusted.Signal{{ID: trusted.SignalForeignCode, Detail: "/var/evil.so"}}, false},
+		{"through the library folder", clean + "7f00-7f01 r-xp 0 08:01 8 /usr/lib/../../var/evil.so\n",
+			[]trusted.Signal{{ID: trusted.SignalForeignCode, Detail: "/usr/lib/../../var/evil.so"}}, false},
 		{"replaced on disk", strings.ReplaceAll(clean, "pay terminal", "pay terminal (deleted)"),
 			[]trusted.Signal{{ID: trusted.SignalForeignCode, Detail: "/opt/shop/pay terminal (deleted)"}}, false},
 		{"writable code", clean + "7f00-7f01 rwxp 00000000 00:00 0\n",
@@ -66,7 +66,7 @@ func FuzzMappings(f *testing.F) {
 	f.Add("a rwxp b c d e f\n\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		found, err := mappings(strings.NewReader(s), "/opt/pay", system)
-		if err == nil && strings.Contains(s, " r-xp 0 0 0 /tmp/x\n") && len(found) == 0 {
+		if err == nil && strings.Contains(s, " r-xp 0 0 0 /var/x\n") && len(found) == 0 {
 			t.Error("foreign code was passed over")
 		}
 		if _, err := tracer(strings.NewReader(s)); err == nil && !strings.Contains(s, "TracerPid:") {
