@@ -11,7 +11,13 @@
 // The amount of a payment is the order's, which the merchant's side creates here.
 // A request whose amount, or whose card's amount, is another one is refused.
 //
-// This version books sales. Other trades are refused when the order is created.
+// Where Config.Upstream is set, an acquirer above decides instead of the issuer.
+// Its reversal is owed, in the ledger, before it is asked, and what terminals
+// advise is stored and forwarded: see Server.Forward. Server.Acquire is the other
+// end of that.
+//
+// What a server knows is in the ledger, resumption tickets and what it owes
+// included: any server on it goes on where another one died.
 package host
 
 import (
