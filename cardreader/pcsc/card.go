@@ -23,12 +23,12 @@ const (
 // Card is a card in a reader. Every call to the service is made by one goroutine
 // of its own, so that a card that hangs holds up nobody but that goroutine.
 type Card struct {
-	s        *System
-	reader   string
-	seen     readerState
-	atr      []byte
-	protocol uint32
-	pseudo   bool
+	s      *System
+	reader string
+	seen   readerState
+	facts
+	// waited says that the card was connected to by more than one try.
+	waited bool
 	// maxData belongs to the card's goroutine; nil before the reader was asked.
 	maxData *int
 
@@ -49,6 +49,13 @@ var (
 	_ cardreader.Protocoler    = (*Card)(nil)
 	_ cardreader.Interfacer    = (*Card)(nil)
 )
+
+// facts are what stays true of a card until it is reset.
+type facts struct {
+	atr      []byte
+	protocol uint32
+	pseudo   bool
+}
 
 // call is work for a card's goroutine; the answer goes where nobody has to be.
 type call struct {
@@ -103,7 +110,7 @@ func (c *Card) run(ctx context.Context, ready chan<- error) {
 		}
 		_ = h.disconnect(disposition)
 	}()
-	if err := c.know(h); err != nil {
+	if c.facts, err = know(h); err != nil {
 		ready <- err
 		return
 	}
@@ -145,24 +152,25 @@ func (c *Card) settle(ctx context.Context, s session) (handle, error) {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("pcsc: connecting: %w", ctx.Err())
 		case <-time.After(settleStep):
+			c.waited = true
 		}
 	}
 }
 
-// know reads what stays true of the card.
-func (c *Card) know(h handle) error {
+// know reads the facts of the card behind a handle.
+func know(h handle) (facts, error) {
 	b, err := h.atr()
 	if err != nil {
-		return err
+		return facts{}, err
 	}
-	c.atr, c.protocol, c.pseudo = slices.Clone(b), h.protocol(), false
+	f := facts{atr: slices.Clone(b), protocol: h.protocol()}
 	if a, err := atr.Parse(b); err == nil {
-		c.pseudo = a.Pseudo()
+		f.pseudo = a.Pseudo()
 	}
-	if c.protocol != protocolT0 && c.protocol != protocolT1 {
-		return codeProtoMismatch
+	if f.protocol != protocolT0 && f.protocol != protocolT1 {
+		return f, codeProtoMismatch
 	}
-	return nil
+	return f, nil
 }
 
 // do has the card's goroutine do something, and waits for it no longer than ctx.
@@ -302,7 +310,9 @@ func (c *Card) Reset(ctx context.Context) ([]byte, error) {
 	if c.s.c.Shared {
 		share = shareShared
 	}
-	_, err := c.do(ctx, "resetting", func(h handle) ([]byte, error) {
+	// A reset that nobody waits for any more must not change what is read now.
+	var f facts
+	_, err := c.do(ctx, "resetting", func(h handle) (_ []byte, err error) {
 		if err := h.reconnect(share, protocolT0|protocolT1, resetCard); err != nil {
 			return nil, err
 		}
@@ -311,11 +321,13 @@ func (c *Card) Reset(ctx context.Context) ([]byte, error) {
 				return nil, err
 			}
 		}
-		return nil, c.know(h)
+		f, err = know(h)
+		return nil, err
 	})
 	if err != nil {
 		return nil, err
 	}
+	c.facts = f
 	return c.ATR(), nil
 }
 

@@ -33,10 +33,14 @@ type plastic struct {
 	protocol uint32
 	// refuse are codes that connecting answers with, one a time.
 	refuse []returnCode
+	// bounces says that the card leaves and comes again with each of them.
+	bounces bool
 	// answer makes a response; nil echoes 9000.
 	answer func(command []byte) ([]byte, error)
 	seen   [][]byte
 	resets int
+	// resetting is called by a reset that was asked for.
+	resetting func()
 	// controls are the answers of the reader's driver by control code.
 	controls map[uint32][]byte
 	asked    int
@@ -201,6 +205,11 @@ func (s *fakeSession) connect(reader string, share, _ uint32) (handle, error) {
 	case len(r.card.refuse) > 0:
 		code := r.card.refuse[0]
 		r.card.refuse = r.card.refuse[1:]
+		if r.card.bounces {
+			r.count += 2
+			close(s.f.changed)
+			s.f.changed = make(chan struct{})
+		}
 		return nil, code
 	case share == shareExclusive && r.held > 0:
 		return nil, codeSharingViolation
@@ -251,6 +260,9 @@ func (h *fakeHandle) transmit(command []byte) ([]byte, error) {
 }
 
 func (h *fakeHandle) reconnect(_, _, _ uint32) error {
+	if h.card.resetting != nil {
+		h.card.resetting()
+	}
 	h.f.mu.Lock()
 	defer h.f.mu.Unlock()
 	h.card.resets++

@@ -116,7 +116,15 @@ func (r *Reader) Connect(ctx context.Context) (cardreader.Card, error) {
 		}
 		c, err := r.s.connect(ctx, st)
 		if err == nil {
-			return c, nil
+			if !c.waited || r.still(ctx, st) {
+				return c, nil
+			}
+			// Another card came while the first was tried, or the same again:
+			// this one's removal could not be told from the first's.
+			if err := c.Close(); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if codeOf(err) == 0 {
 			return nil, err
@@ -136,6 +144,13 @@ func (r *Reader) Connect(ctx context.Context) (cardreader.Card, error) {
 // gone waits until a card that was seen is no longer there, or another is.
 func (r *Reader) gone(ctx context.Context, seen readerState) error {
 	return r.s.watch.wait(ctx, func(now map[string]readerState) bool { return left(now, seen) })
+}
+
+// still reports whether a card that was seen is there yet.
+func (r *Reader) still(ctx context.Context, seen readerState) bool {
+	var gone bool
+	err := r.s.watch.wait(ctx, func(now map[string]readerState) bool { gone = left(now, seen); return true })
+	return err == nil && !gone
 }
 
 // left reports whether a card that was seen has left its reader; the upper half

@@ -211,7 +211,7 @@ func TestWire(t *testing.T) {
 		{"Lc too long", "00A4040005A000", "", "00A4040005A000"},
 	} {
 		for protocol, want := range map[uint32]string{protocolT0: c.t0, protocolT1: c.t1} {
-			b, err := (&Card{protocol: protocol}).wire(unhex(c.command))
+			b, err := (&Card{facts: facts{protocol: protocol}}).wire(unhex(c.command))
 			if want == "" {
 				if !errors.Is(err, cardreader.ErrProtocol) {
 					t.Errorf("%s, T=%d: got %X, %v", c.name, protocol-1, b, err)
@@ -376,6 +376,51 @@ func TestResetAndKinds(t *testing.T) {
 	}
 	if p.resets > 2 {
 		t.Error("LeavePowered resets on Close")
+	}
+}
+
+// TestResetLeft: a reset that nobody waits for changes nothing that is read.
+func TestResetLeft(t *testing.T) {
+	f := newFake("A")
+	p := t1()
+	began, release := make(chan struct{}), make(chan struct{})
+	p.resetting = func() {
+		close(began)
+		<-release
+		f.change(func() { p.atr = t0().atr })
+	}
+	card := connected(t, f, Config{}, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	ch := make(chan error, 1)
+	go func() { _, err := card.(cardreader.Resetter).Reset(ctx); ch <- err }()
+	<-began
+	cancel()
+	if err := <-ch; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	if err := card.Close(); err != nil {
+		t.Error(err)
+	}
+	settled(t, "letting go", func() bool { contexts, handles := f.open(); return contexts == 0 && handles == 0 })
+	if d := cmp.Diff(t1().atr, card.ATR()); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestBounce: of a card whose contacts bounced while it was connected to, the
+// removal is still waited for.
+func TestBounce(t *testing.T) {
+	f := newFake("A")
+	p := t1()
+	p.refuse, p.bounces = []returnCode{codeUnpoweredCard}, true
+	card := connected(t, f, Config{}, p)
+	if left(map[string]readerState{"A": {event: 3<<16 | statePresent}}, card.(*Card).seen) {
+		t.Error("the card counts as removed while it is there")
+	}
+	f.remove("A")
+	if err := card.(cardreader.RemovalWaiter).WaitRemoval(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -69,16 +69,19 @@ func (c *Card) checkLength(ctx context.Context, command []byte) error {
 	if len(command) <= longestShortCommandLen && (len(command) < 7 || command[4] != 0) {
 		return nil
 	}
+	var refused bool
 	_, err := c.do(ctx, "asking the reader for its properties", func(h handle) ([]byte, error) {
 		if c.maxData == nil {
 			n := maxData(h)
 			c.maxData = &n
 		}
-		if n := *c.maxData; n > 0 && n <= longestShortData {
-			return nil, fmt.Errorf("pcsc: transmitting: %w: the reader %q has no extended length", cardreader.ErrProtocol, c.reader)
-		}
+		// No error here: nothing is wrong with the card, which Close is to reset.
+		refused = *c.maxData > 0 && *c.maxData <= longestShortData
 		return nil, nil
 	})
+	if err == nil && refused {
+		err = fmt.Errorf("pcsc: transmitting: %w: the reader %q has no extended length", cardreader.ErrProtocol, c.reader)
+	}
 	return err
 }
 

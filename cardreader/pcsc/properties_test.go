@@ -52,6 +52,9 @@ func TestExtendedLength(t *testing.T) {
 					t.Errorf("%s: %v", short, err)
 				}
 			}
+			if err := card.Close(); err != nil || p.resets != 1 {
+				t.Errorf("Close: %v, %d resets", err, p.resets)
+			}
 			if asked > 2 || p.asked != asked {
 				t.Errorf("the reader was asked %d times, and %d by short commands", asked, p.asked-asked)
 			}
