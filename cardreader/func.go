@@ -36,7 +36,8 @@ type FuncConfig struct {
 	// Timeout bounds one command; zero means that the caller's context alone
 	// does. A card that does not answer in time is ErrCardMute.
 	Timeout time.Duration
-	// Close lets go of the card, once; nil does nothing.
+	// Close lets go of the card, once; nil does nothing. It is waited for as a
+	// command is, for a second when Timeout is zero.
 	Close func() error
 	// Reset makes a warm reset and returns the new ATR; nil where the platform
 	// has none.
@@ -46,6 +47,7 @@ type FuncConfig struct {
 const (
 	longestResponse = 65538
 	mostHistorical  = 15
+	closeTime       = time.Second
 )
 
 // Func returns a Card that goes through a function: the session that an app was
@@ -223,16 +225,29 @@ func (f *funcCard) explain(ctx, inner context.Context, op string, err error) err
 	return fmt.Errorf("cardreader: %s: %w: %w", op, f.missing(), err)
 }
 
+// Close waits for the platform no longer than for a command.
 func (f *funcCard) Close() error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
+	closed := f.closed
+	f.closed = true
+	f.mu.Unlock()
+	if closed {
 		return nil
 	}
-	f.closed = true
 	close(f.quit)
 	if f.c.Close == nil {
 		return nil
 	}
-	return f.c.Close()
+	bound := f.c.Timeout
+	if bound == 0 {
+		bound = closeTime
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- f.c.Close() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(bound):
+		return fmt.Errorf("cardreader: closing: %w: no answer in %v", ErrCardMute, bound)
+	}
 }

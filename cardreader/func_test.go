@@ -195,6 +195,29 @@ func TestFuncHung(t *testing.T) {
 	})
 }
 
+// TestFuncCloseHangs: a platform that does not let go holds up nobody.
+func TestFuncCloseHangs(t *testing.T) {
+	began := make(chan struct{})
+	c, err := cardreader.Func(func(context.Context, []byte) ([]byte, error) { return []byte{0x90, 0}, nil }, cardreader.FuncConfig{
+		ATR: []byte{0x3B, 0}, Timeout: time.Millisecond, Close: func() error { close(began); select {} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }()
+	<-began
+	if _, err := c.Transmit(t.Context(), []byte{0, 0xA4, 4, 0}); !errors.Is(err, cardreader.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if len(c.ATR()) != 2 || c.Close() != nil {
+		t.Error("a second Close, or ATR")
+	}
+	if err := <-closed; !errors.Is(err, cardreader.ErrCardMute) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
 func TestSlot(t *testing.T) {
 	s := cardreader.NewSlot("NFC")
 	first, second := software(t), software(t)
