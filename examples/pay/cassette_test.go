@@ -116,6 +116,9 @@ func TestCassetteIsCompared(t *testing.T) {
 	if code, out := played(bytes.Join(lines[:len(lines)/2], nil)); code != exitError || !strings.Contains(out, "no further call") {
 		t.Errorf("half a cassette: exit %d\n%s", code, out)
 	}
+	if code, out := played(bytes.Join(lines[:len(lines)-1], nil)); code != exitError || !strings.Contains(out, "cut off") {
+		t.Errorf("a cassette without its result: exit %d\n%s", code, out)
+	}
 	if code, out := played(whole[:len(whole)/2]); code != exitError || !strings.Contains(out, "line") {
 		t.Errorf("half a line: exit %d\n%s", code, out)
 	}
@@ -162,6 +165,16 @@ func TestCassetteMustBeSealed(t *testing.T) {
 		if _, err := os.Stat(file); code != exitUsage || err == nil || !strings.Contains(errs, "-passphrase-file") {
 			t.Errorf("%v: exit %d, %s", args, code, errs)
 		}
+	}
+}
+
+// TestPassphraseNeedsCassette: what a passphrase does not seal is not recorded as
+// if it did.
+func TestPassphraseNeedsCassette(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sale.jsonl")
+	code, _, errs := pay(t, "-pin", "1234", "-trace", file, "-passphrase-file", "x")
+	if _, err := os.Stat(file); code != exitUsage || err == nil || !strings.Contains(errs, "-cassette") {
+		t.Errorf("exit %d, %s", code, errs)
 	}
 }
 

@@ -183,6 +183,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("-cassette needs -trace: the file to record in")
 	case o.cassette && o.passphrase == "" && (o.reader != "sim" || o.server != ""):
 		return bad("-cassette holds PAN, PIN and keys: seal it with -passphrase-file")
+	case o.passphrase != "" && !o.cassette && !strings.HasPrefix(o.reader, "replay:"):
+		return bad("-passphrase-file seals what -cassette records and opens what -reader replay:FILE names: neither is given")
 	}
 	if o.face != faceContact && o.face != faceContactless && o.face != faceBoth {
 		return bad("-interface: %q is none of contact, contactless, both", o.face)

@@ -62,7 +62,7 @@ func (d *demonstration) reader(tapped bool) (cardreader.Reader, error) {
 			name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), d.traces, ext)
 			d.screen.line("trace", "the next card is recorded in "+name, 0)
 		}
-		return os.Create(name)
+		return os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	}
 	return trace.RecordReader(r, open, trace.Options{Now: d.now}), nil
 }

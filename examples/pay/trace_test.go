@@ -49,6 +49,9 @@ func TestTraceOfTwoTaps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if st, err := f.Stat(); err != nil || st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: mode %v, %v", name, st.Mode(), err)
+		}
 		tr, err := trace.Parse(f)
 		if err := f.Close(); err != nil {
 			t.Error(err)

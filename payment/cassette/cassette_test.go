@@ -161,6 +161,20 @@ func TestPlay(t *testing.T) {
 	}
 }
 
+// TestCutOff: a cassette without its last line does not pass for a whole one.
+func TestCutOff(t *testing.T) {
+	file, _ := record(t)
+	lines := strings.SplitAfter(file, "\n")
+	tape, err := cassette.Play(strings.NewReader(strings.Join(lines[:len(lines)-2], "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit(t.Context(), tape, nil, "")
+	if err := tape.End(map[string]int{"a": 1, "b": 2}, nil); !errors.Is(err, cassette.ErrMismatch) || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestMismatch: the first difference is told, with its line, and with no value.
 func TestMismatch(t *testing.T) {
 	file, _ := record(t)

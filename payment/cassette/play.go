@@ -233,8 +233,7 @@ func (t *Tape) compare(result any, failed error) error {
 		}
 	}
 	if p.end == nil {
-		// The recording was cut off: as far as it went, all was the same.
-		return nil
+		return t.mismatchLocked(&Mismatch{0, portEnd, "result", "the cassette was cut off before it: as far as it goes, all is as recorded"})
 	}
 	if got, want := newFailure(failed), p.end.Err; (got == nil) != (want == nil) || got != nil && got.Text != want.Text {
 		return t.mismatchLocked(&Mismatch{p.end.line, portEnd, "result", "the payment's error is another"})
