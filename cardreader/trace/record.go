@@ -166,12 +166,12 @@ func (w waiting) WaitRemoval(ctx context.Context) error {
 func (b both) WaitRemoval(ctx context.Context) error { return b.w.WaitRemoval(ctx) }
 
 // Transmit passes a command on and keeps it with its response. What the card did
-// not answer is not kept.
+// not answer, and what is no APDU, is not kept.
 func (r *recorder) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	start := r.o.now()
 	resp, err := r.Card.Transmit(ctx, command)
 	took := r.o.now().Sub(start)
-	if err != nil || len(resp) < 2 {
+	if err != nil || len(resp) < 2 || len(command) < 4 {
 		return resp, err
 	}
 	r.mu.Lock()

@@ -351,3 +351,28 @@ func TestRecordReader(t *testing.T) {
 		t.Errorf("Connect: %v", err)
 	}
 }
+
+// lenient is a card that answers whatever it is sent.
+type lenient struct{ cardreader.Card }
+
+func (lenient) ATR() []byte                                      { return nil }
+func (lenient) Transmit(context.Context, []byte) ([]byte, error) { return []byte{0x67, 0x00}, nil }
+func (lenient) Close() error                                     { return nil }
+
+// TestNoAPDU: what is no command is passed on, and not kept: no trace could be
+// read that holds it.
+func TestNoAPDU(t *testing.T) {
+	var b bytes.Buffer
+	c := trace.Record(lenient{}, &b, trace.Options{})
+	for _, command := range [][]byte{nil, {0}, {0, 0xA4, 4}, {0, 0xA4, 4, 0}} {
+		if r, err := c.Transmit(t.Context(), command); len(r) != 2 || err != nil {
+			t.Errorf("%X: %X, %v", command, r, err)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if tr := parse(t, b.String()); len(tr.Exchanges) != 1 {
+		t.Errorf("%d exchanges", len(tr.Exchanges))
+	}
+}
