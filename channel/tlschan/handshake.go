@@ -205,7 +205,9 @@ func (k *Server) judge(ctx context.Context, c *Conn, open *hello, e channel.Evid
 		return fmt.Errorf("%w: attestation: %w", errModule, err)
 	}
 	if end := c.peer.Claims.Expires; !end.IsZero() && end.Before(c.until) {
-		c.until = end
+		if c.until = end; !k.c.Now().Before(end) {
+			return fmt.Errorf("%w: %w", channel.ErrPolicy, channel.RefuseEvidence(channel.ReasonExpired, "the evidence ended %v", end.UTC()))
+		}
 	}
 	if err := k.c.Authorize(ctx, c.peer); err != nil {
 		return fmt.Errorf("%w: %w", channel.ErrPolicy, err)

@@ -199,8 +199,14 @@ func (c *Conn) readFrameLocked() (kind, flags byte, err error) {
 			return 0, 0, c.failLocked(fmt.Errorf("%w: padding", channel.ErrFormat))
 		}
 	}
-	r.data, r.have = r.buf[headerLen:n], 0
-	return r.buf[0], r.buf[1], nil
+	r.have = 0
+	kind, flags = r.buf[0], r.buf[1]
+	// It may have come long after it was first waited for.
+	if err := c.expired(r.records - 1); err != nil && kind != frameClose && kind != frameRefusal {
+		return 0, 0, c.failLocked(err)
+	}
+	r.data = r.buf[headerLen:n]
+	return kind, flags, nil
 }
 
 // failLocked ends the reading half, and the channel with it.

@@ -68,6 +68,11 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 	case <-ctx.Done():
 		// Closing is what ends a Read of any stream.
 		_ = s.Close()
+		go func() {
+			if late := <-done; late.conn != nil {
+				late.conn.wipe()
+			}
+		}()
 		return nil, fmt.Errorf("channel: handshake: %w", ctx.Err())
 	}
 	if o.err == nil {
