@@ -118,9 +118,12 @@ func (g *Gate) Judge(ctx context.Context, e channel.Evidence) (time.Time, error)
 	if claims.Assurance < g.c.Device.Assurance {
 		return time.Time{}, channel.RefuseEvidence(channel.ReasonAssurance, "it proves the level %v, the handshake proved %v", claims.Assurance, g.c.Device.Assurance)
 	}
-	end := g.c.Now().Add(g.c.Lifetime)
+	now := g.c.Now()
+	end := now.Add(g.c.Lifetime)
 	if !claims.Expires.IsZero() && claims.Expires.Before(end) {
-		end = claims.Expires
+		if end = claims.Expires; !now.Before(end) {
+			return time.Time{}, channel.RefuseEvidence(channel.ReasonExpired, "the evidence ended before it was judged")
+		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -255,6 +255,9 @@ func TestGateKeepsKindsApart(t *testing.T) {
 	}
 	r.now = short.Expires
 	r.fresh(BeforePIN, "o", false)
+	if _, err := r.g.Judge(t.Context(), r.answer(r.ask(BeforePIN, "o"), 1)); reason(t, err) != "expired" {
+		t.Errorf("evidence that has ended: %v", err)
+	}
 }
 
 func TestGateHasNoDefault(t *testing.T) {

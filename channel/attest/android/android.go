@@ -126,7 +126,8 @@ func (v *Verifier) Verify(ctx context.Context, challenge []byte, e channel.Evide
 		return channel.Claims{}, channel.RefuseEvidence(channel.ReasonSignature, "the key's signature over the challenge does not verify")
 	}
 	claims := channel.Claims{Assurance: channel.AssuranceIsolated, Device: a.name, Expires: a.until}
-	if a.description.SecurityLevel == StrongBox {
+	// The statement is as good as who makes it, the key as where it is.
+	if min(a.description.SecurityLevel, a.description.KeyMintSecurityLevel) == StrongBox {
 		claims.Assurance = channel.AssuranceHardware
 	}
 	if bytes.Equal(a.description.Challenge, challenge) {

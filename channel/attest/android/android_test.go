@@ -362,9 +362,13 @@ func (m *maker) verifier(t testing.TB, change func(*Config)) *Verifier {
 }
 
 func TestVerify(t *testing.T) {
-	for level, want := range map[int]channel.Assurance{1: channel.AssuranceIsolated, 2: channel.AssuranceHardware} {
+	for level, want := range map[[2]int]channel.Assurance{
+		{1, 1}: channel.AssuranceIsolated, {2, 2}: channel.AssuranceHardware,
+		// Told by a StrongBox of a key beside it, and the other way round.
+		{2, 1}: channel.AssuranceIsolated, {1, 2}: channel.AssuranceIsolated,
+	} {
 		m := newMaker(t)
-		m.level, m.mintLevel = level, level
+		m.level, m.mintLevel = level[0], level[1]
 		got, err := m.verifier(t, nil).Verify(t.Context(), testChallenge, m.evidence(t))
 		if err != nil {
 			t.Fatal(err)
