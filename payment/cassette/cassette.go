@@ -23,7 +23,9 @@
 // it, with "at" besides, and with "port" when it is a tapped card.
 //
 // Between two answers the recorded unit's clock stands still: a clock that many
-// calls ask is thereby repeated by their answers alone.
+// calls ask is thereby repeated by their answers alone. What a link takes, and its
+// closing, move no clock: a channel waits for them no longer than it must, and
+// goes on before or after they have answered.
 package cassette
 
 import (
@@ -154,6 +156,10 @@ type Tape struct {
 	began time.Time
 	last  int64 // the clock, microseconds since began
 	conns int   // links opened
+	// open is how many of them are, busy how many of their calls are under way;
+	// changed is closed when these change, and replaced.
+	open, busy int
+	changed    chan struct{}
 	// cancel ends what Context returned.
 	cancel context.CancelFunc
 	// One of them is set.

@@ -126,6 +126,7 @@ func unit(ctx context.Context, t *cassette.Tape, m *modules, change string) stri
 		see("transmit", resp, errors.Is(err, cardreader.ErrCardRemoved), err)
 	}
 	see("closed", c.Close(), t.Now().Sub(began))
+	see("link closed", l.Close())
 	return saw.String()
 }
 
@@ -338,6 +339,76 @@ func TestReadWaits(t *testing.T) {
 	if err := tape.End(nil, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// slow is a link whose writes wait.
+type slow struct {
+	modules
+	began, release chan struct{}
+}
+
+func (s *slow) Open(context.Context) (io.ReadWriteCloser, error) { return s, nil }
+func (s *slow) Write(b []byte) (int, error)                      { close(s.began); <-s.release; return len(b), nil }
+
+// TestLastWord: a write that a channel left to itself, and the closing after it,
+// are in the cassette though the payment has ended by then, and move no clock.
+// Played, they may come late as well.
+func TestLastWord(t *testing.T) {
+	var b bytes.Buffer
+	m := &slow{began: make(chan struct{}), release: make(chan struct{})}
+	tape, err := cassette.Record(&b, cassette.Setup{}, clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// last begins the last word, and ends the tape before there is an answer.
+	last := func(l io.ReadWriteCloser, begun <-chan struct{}, release func()) {
+		t.Helper()
+		before := tape.Now()
+		said, ended := make(chan error, 1), make(chan error, 1)
+		go func() {
+			if begun == nil {
+				for range 1000 {
+					runtime.Gosched()
+				}
+			}
+			_, err := l.Write([]byte{9})
+			said <- errors.Join(err, l.Close())
+		}()
+		if begun != nil {
+			<-begun
+		}
+		go func() { ended <- tape.End(1, nil) }()
+		for range 1000 {
+			runtime.Gosched()
+		}
+		if begun != nil && len(ended) > 0 {
+			t.Error("End did not wait")
+		}
+		release()
+		if err := errors.Join(<-said, <-ended); err != nil {
+			t.Error(err)
+		}
+		if moved := tape.Now().Sub(before); begun == nil && moved != 0 {
+			t.Errorf("the clock moved by %v", moved)
+		}
+	}
+	l, err := tape.Link(m).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last(l, m.began, func() { close(m.release) })
+	for _, want := range []string{`"op":"write"`, `"op":"close"`, `"port":"end"`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s is not in %s", want, b.String())
+		}
+	}
+	if tape, err = cassette.Play(&b); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = tape.Link(nil).Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	last(l, nil, func() {})
 }
 
 // TestCancelled: what was cancelled in the recording is cancelled in the play.

@@ -199,6 +199,7 @@ func (l *link) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.t.count(1, 0)
 	return c, nil
 }
 
@@ -213,6 +214,8 @@ type conn struct {
 	mu      sync.Mutex
 	reading int
 	closed  bool
+	// ended says that the closing has answered.
+	ended bool
 }
 
 // closing tells whether a read was waiting when a connection was closed.
@@ -249,14 +252,27 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 func (c *conn) Write(b []byte) (int, error) {
-	n, err := do(c.t, call{port: c.port, op: "write", lane: "write", ask: hexBytes(b)}, func() (int, error) { return c.c.Write(b) })
+	c.t.count(0, 1)
+	defer c.t.count(0, -1)
+	n, err := do(c.t, call{port: c.port, op: opWrite, lane: opWrite, ask: hexBytes(b)}, func() (int, error) { return c.c.Write(b) })
 	c.written.add(n)
 	return n, err
 }
 
 func (c *conn) Close() error {
+	c.t.count(0, 1)
+	defer func() {
+		c.mu.Lock()
+		first := !c.ended
+		c.ended = true
+		c.mu.Unlock()
+		if first {
+			c.t.count(-1, 0)
+		}
+		c.t.count(0, -1)
+	}()
 	c.written.close()
-	_, err := do(c.t, call{port: c.port, op: "close", lane: "close"}, func() (a closing, err error) {
+	_, err := do(c.t, call{port: c.port, op: opClose, lane: opClose}, func() (a closing, err error) {
 		c.mu.Lock()
 		a.Pending, c.closed = c.reading > 0 && !c.closed, true
 		c.mu.Unlock()
@@ -270,7 +286,7 @@ func (c *conn) Close() error {
 func (t *Tape) waited(port string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	closings := t.playing.lanes[port+" close"]
+	closings := t.playing.lanes[port+" "+opClose]
 	if t.playing.err != nil || len(t.playing.lanes[port+" read"]) > 0 || len(closings) == 0 {
 		return false
 	}

@@ -49,7 +49,7 @@ func Play(r io.Reader) (*Tape, error) {
 			if err != nil {
 				return nil, &FormatError{n, err.Error()}
 			}
-			t = &Tape{setup: f.Setup, began: f.Began, playing: p}
+			t = &Tape{setup: f.Setup, began: f.Began, changed: make(chan struct{}), playing: p}
 			continue
 		}
 		if err := p.take(b, n); err != nil {
@@ -193,7 +193,9 @@ func (t *Tape) play(c call) (entry, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.last = max(t.last, e.At)
+	if !lastWord(e.Port, e.Op) {
+		t.last = max(t.last, e.At)
+	}
 	return e, nil
 }
 

@@ -28,7 +28,7 @@ func Record(w io.Writer, s Setup, now func() time.Time) (*Tape, error) {
 	}
 	// The monotonic reading goes: the clock is to be that of the file.
 	began := now().Round(0).UTC()
-	t := &Tape{setup: s, began: began, recording: &recording{w: w, now: now}}
+	t := &Tape{setup: s, began: began, changed: make(chan struct{}), recording: &recording{w: w, now: now}}
 	err := t.recording.line(first{
 		Trace: 1, Cassette: edition, Interface: cardreader.Contact.String(), Began: began, Setup: s,
 	})
@@ -65,8 +65,10 @@ func (t *Tape) write(e entry) {
 		// A call that was given up comes back when all is over.
 		return
 	}
-	t.last = max(t.last, r.now().Sub(t.began).Microseconds())
-	e.At = t.last
+	e.At = max(t.last, r.now().Sub(t.began).Microseconds())
+	if !lastWord(e.Port, e.Op) {
+		t.last = e.At
+	}
 	// The error stays, and End tells.
 	_ = r.line(e)
 }
@@ -91,8 +93,11 @@ type none struct{}
 
 // End ends the tape with the payment's result and error. On a recording it
 // writes them and returns the first error of the writer, on a playing it returns
-// a *Mismatch when anything was not as recorded, the result included.
+// a *Mismatch when anything was not as recorded, the result included. What a
+// channel has left to itself, its last word and the closing of its link, End
+// waits for first, a second at most.
 func (t *Tape) End(result any, failed error) error {
+	t.settle()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.playing != nil {
