@@ -284,6 +284,8 @@ func TestScriptsThatCanNot(t *testing.T) {
 		"cut off in its length":                   {"7181", "0000000000", "8000000020", "2C00", 0, 0},
 		"cut off before its identifier":           {"7112 9F1804", "0000000000", "8000000020", "2C00", 0, 0},
 		"a malformed one between good ones":       {"7106860484240000 7107 9F180155 860400 7106860484240000", "2000000000 0055000000 2000000000", "8000000020", "2C00", 0, 2},
+		"the fifteenth command fails":             {"715A" + strings.Repeat("860484240000", 14) + "8604841E0000", "1F00000000", "8000000020", "2C00", 0, 14},
+		"the sixteenth command fails":             {"7160" + strings.Repeat("860484240000", 15) + "8604841E0000", "1F00000000", "8000000020", "2C00", 0, 15},
 		"128 bytes":                               {long("71", 128), "20AABBCCDD", "8000000000", "2C00", 0, 1},
 		"129 bytes":                               {long("71", 129), "00AABBCCDD", "8000000020", "2C00", 0, 0},
 		"a third goes over the length":            {long("71", 60) + long("72", 60) + long("72", 60), "20AABBCCDD 20AABBCCDD 00AABBCCDD", "8000000010", "2C00", 0, 2},

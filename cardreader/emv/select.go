@@ -249,7 +249,8 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			if r.SW == apdu.StatusFunctionNotSupported && i == 0 && n == 0 {
 				return nil, fmt.Errorf("emv: %s: %w", StepSelect, ErrCardBlocked)
 			}
-			if !r.SW.OK() && r.SW.SW1() != 0x62 && r.SW.SW1() != 0x63 {
+			// Step 3 goes on after 9000 and 6283 alone, step 7 after any warning.
+			if warned := r.SW.SW1() == 0x62 || r.SW.SW1() == 0x63; !r.SW.OK() && r.SW != apdu.StatusFileInvalidated && (n == 0 || !warned) {
 				break
 			}
 			c, ok := s.named(r.Data)
@@ -263,7 +264,8 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			// 6283 is a blocked application: passed over, and its longer
 			// forms looked for.
 			if r.SW.OK() && (exact || app.Partial) && !listed(list, c.AID) {
-				list = append(list, candidate{c, app})
+				// The set of the name that fits best, as by the directory.
+				list = append(list, candidate{c, s.match(c.AID)})
 			}
 			// Steps 4 and 6: after the exact name, or a longer one where only
 			// the exact one is wanted, there is no next.

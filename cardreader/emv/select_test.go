@@ -154,6 +154,18 @@ func TestSelection(t *testing.T) {
 			// Step 6 of Book 1, 12.3.3: no next one is asked for.
 			want: result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
 		},
+		"another warning than blocked": {
+			setup: func(b *bench) {
+				b.card.select_ = map[string]string{testAID: fci(long1, "") + "|6285", testAID + "+": fci(long2, ""), long2: fci(long2, "")}
+			},
+			want: result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+		},
+		"another warning of a next one": {
+			setup: func(b *bench) {
+				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": fci(long2, "") + "|6285", long1: fci(long1, "")}
+			},
+			want: result{Commands: []string{dir, testAID, testAID + "+", testAID + "+", long1, "GPO"}, Name: "TEST"},
+		},
 		"a card that knows no next": {
 			setup: func(b *bench) {
 				b.card.select_ = map[string]string{testAID: fci(long1, ""), testAID + "+": fci(long1, ""), long1: fci(long1, "")}
@@ -359,6 +371,24 @@ func TestLongestMatch(t *testing.T) {
 		b.must()
 		if got := hex.EncodeToString(b.card.sent(apdu.INSGenerateAC)[0].Data); got != want {
 			t.Errorf("%s: the set of version %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestBestSet: the data of the terminal's AID that fits an application best is
+// used, however the application was found (Book 1, 12.3.1).
+func TestBestSet(t *testing.T) {
+	for _, pse := range [][]string{nil, {record(entry(testAID, "ONE", ""))}} {
+		b := newBench(t)
+		exact, family := b.term.Applications[0], b.term.Applications[0]
+		exact.Version, exact.Partial = [2]byte{0, 0x96}, false
+		family.AID = bin(testAID[:10])
+		b.term.Applications = []emv.Application{family, exact}
+		b.card.pse = pse
+		b.card.select_[testAID[:10]] = fci(testAID, "")
+		b.card.objects[tags.CardVersionNumber] = "0096"
+		if o := b.must().Outcome(); o.TVR.Has(tags.TVRVersionsDiffer) {
+			t.Errorf("directory %v: the set of another AID", pse != nil)
 		}
 	}
 }

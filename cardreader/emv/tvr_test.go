@@ -159,6 +159,14 @@ func TestTVR(t *testing.T) {
 			alter: func(b *bench) { b.card.objects[tags.ExpirationDate] = "991231" },
 			want:  "8040000000", tsi: "2800",
 		},
+		"2.7 the century begins with 50": {
+			alter: func(b *bench) { b.card.objects[tags.ExpirationDate] = "500101" },
+			want:  "8040000000", tsi: "2800",
+		},
+		"2.7 the century ends with 49": {
+			alter: func(b *bench) { b.card.objects[tags.ExpirationDate] = "491231" },
+			want:  "8000000000", tsi: "2800",
+		},
 		"2.6 not yet effective": {
 			alter: func(b *bench) { b.card.objects[tags.EffectiveDate] = "261125" },
 			want:  "8020000000", tsi: "2800",
