@@ -10,15 +10,17 @@ import (
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/crowd"
 )
 
 // ErrConfig: NewClient or NewServer was given something that can't work.
 var ErrConfig = errors.New("noise: configuration")
 
-const (
-	defaultTimeout = 15 * time.Second
-	defaultPending = 256
-)
+// ErrCrowded: a handshake was given up for newer ones, since it was the oldest of
+// too many.
+var ErrCrowded = crowd.ErrCrowded
+
+const defaultTimeout = 15 * time.Second
 
 // Suite is a set of algorithms, as a hello offers it.
 type Suite uint8
@@ -183,9 +185,9 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	setDefaults(&c.Timeout, &c.Rand, &c.Now)
 	if c.Pending <= 0 {
-		c.Pending = defaultPending
+		c.Pending = crowd.DefaultLimit
 	}
-	k.c, k.pending.limit = c, c.Pending
+	k.c, k.pending.Limit = c, c.Pending
 	return k, nil
 }
 

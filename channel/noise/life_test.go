@@ -118,7 +118,7 @@ func TestHalfOpenFlood(t *testing.T) {
 				ended <- err
 			}()
 			synctest.Wait()
-			if at := s.pending.list.Len(); at > limit {
+			if at := s.pending.Len(); at > limit {
 				t.Fatalf("%d handshakes under way", at)
 			}
 		}
@@ -141,7 +141,7 @@ func TestHalfOpenFlood(t *testing.T) {
 		if d := time.Since(began); d > defaultTimeout {
 			t.Errorf("it took %v", d)
 		}
-		if at := s.pending.list.Len(); at != 0 {
+		if at := s.pending.Len(); at != 0 {
 			t.Errorf("%d are left", at)
 		}
 	})

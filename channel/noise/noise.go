@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/crowd"
 	"github.com/payunit/payunit/channel/internal/patient"
 )
 
@@ -74,13 +75,13 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 				late.conn.wipe()
 			}
 		}()
-		return nil, fmt.Errorf("channel: handshake: %w", ending(ctx))
+		return nil, fmt.Errorf("channel: handshake: %w", crowd.Ending(ctx))
 	}
 	if o.err == nil {
 		return o.conn, nil
 	}
 	if ctx.Err() != nil {
-		o.err = fmt.Errorf("channel: handshake: %w", errors.Join(ending(ctx), o.err))
+		o.err = fmt.Errorf("channel: handshake: %w", errors.Join(crowd.Ending(ctx), o.err))
 	} else if !errors.Is(o.err, channel.ErrRefused) {
 		refuse(s)
 	}
@@ -89,14 +90,6 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 		o.conn.wipe()
 	}
 	return nil, o.err
-}
-
-// ending is why a context has ended.
-func ending(ctx context.Context) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
-		return errors.Join(ctx.Err(), cause)
-	}
-	return ctx.Err()
 }
 
 // keyID is how a hello names a server's static key.

@@ -13,6 +13,7 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/attest"
+	"github.com/payunit/payunit/channel/internal/crowd"
 )
 
 // Server is a server's end. Safe for concurrent use as far as its modules are.
@@ -21,7 +22,7 @@ type Server struct {
 	protocols map[Suite]map[channel.Purpose]protocol
 	static    map[Suite]StaticKey
 	buffers   *buffers
-	pending   pending
+	pending   crowd.Crowd
 }
 
 // Server runs a handshake as the payment server. A client that it does not take
@@ -30,7 +31,7 @@ type Server struct {
 // channel.ErrRefused, channel.ErrPolicy, channel.ErrEvidence,
 // channel.ErrVerifierUnavailable, ErrCrowded, or one that wraps ctx.Err().
 func (k *Server) Server(ctx context.Context, rw io.ReadWriteCloser) (channel.Conn, error) {
-	ctx, leave := k.pending.enter(ctx)
+	ctx, leave := k.pending.Enter(ctx)
 	defer leave()
 	return bounded(ctx, k.c.Timeout, rw, k.run)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/crowd"
 )
 
 const defaultTimeout = 15 * time.Second
@@ -63,6 +64,10 @@ type ServerConfig struct {
 	Routing []byte
 	// Timeout bounds a handshake; zero means 15 s.
 	Timeout time.Duration
+	// Pending bounds the handshakes that are under way at a time; zero means
+	// 256. One more ends the oldest, so that strangers who begin and do not
+	// go on are in nobody's way.
+	Pending int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -76,9 +81,10 @@ type Client struct {
 
 // Server is a server's end. Safe for concurrent use as far as its modules are.
 type Server struct {
-	c      ServerConfig
-	cert   tls.Certificate
-	frames frames
+	c       ServerConfig
+	cert    tls.Certificate
+	frames  frames
+	pending crowd.Crowd
 }
 
 // NewClient makes a client. Errors wrap ErrConfig.
@@ -128,7 +134,10 @@ func NewServer(c ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	setDefaults(&c.Timeout, &c.Now)
-	return &Server{c: c, cert: cert}, nil
+	if c.Pending <= 0 {
+		c.Pending = crowd.DefaultLimit
+	}
+	return &Server{c: c, cert: cert, pending: crowd.Crowd{Limit: c.Pending}}, nil
 }
 
 func setDefaults(timeout *time.Duration, now *func() time.Time) {

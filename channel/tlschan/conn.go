@@ -57,6 +57,13 @@ func newConn(rw *strict, t *tls.Conn, now func() time.Time, f *frames) *Conn {
 	return &Conn{rw: rw, tls: t, now: now, until: now().Add(maxAge), frames: f}
 }
 
+// endAt brings the end of a channel's life forward; zero leaves it.
+func (c *Conn) endAt(t time.Time) {
+	if !t.IsZero() && t.Before(c.until) {
+		c.until = t
+	}
+}
+
 // bind derives what both ends have in common.
 func (c *Conn) bind(s tls.ConnectionState, hello []byte, w *welcome) error {
 	exported, err := s.ExportKeyingMaterial(bindingLabel, nil, digestLen)

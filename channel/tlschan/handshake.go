@@ -91,7 +91,13 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 		return c, err
 	}
 	c.peer = channel.Identity{Key: key, Purpose: open.purpose, ActivationID: open.activation}
-	_, err = c.receive(ctx, frameReady, 0)
+	if b, err = c.receive(ctx, frameReady, readyLen); err != nil {
+		return c, err
+	}
+	life, err := parseReady(b)
+	if err == nil {
+		c.endAt(c.now().Add(life))
+	}
 	return c, err
 }
 
@@ -99,8 +105,10 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 // is told so without a reason, and the error has the reason:
 // channel.ErrAuthentication, channel.ErrTruncated, channel.ErrFormat,
 // channel.ErrRefused, channel.ErrPolicy, channel.ErrEvidence,
-// channel.ErrVerifierUnavailable, or one that wraps ctx.Err().
+// channel.ErrVerifierUnavailable, ErrCrowded, or one that wraps ctx.Err().
 func (k *Server) Server(ctx context.Context, rw io.ReadWriteCloser) (channel.Conn, error) {
+	ctx, leave := k.pending.Enter(ctx)
+	defer leave()
 	return bounded(ctx, k.c.Timeout, rw, k.run)
 }
 
@@ -160,7 +168,7 @@ func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	if err := k.judge(ctx, c, open, e); err != nil {
 		return c, err
 	}
-	return c, c.send(ctx, frameReady, nil)
+	return c, c.send(ctx, frameReady, appendReady(nil, c.until.Sub(c.now())))
 }
 
 // credential finds the key of an activation. One that is not known is replaced
@@ -204,11 +212,11 @@ func (k *Server) judge(ctx context.Context, c *Conn, open *hello, e channel.Evid
 	if err != nil {
 		return fmt.Errorf("%w: attestation: %w", errModule, err)
 	}
-	if end := c.peer.Claims.Expires; !end.IsZero() && end.Before(c.until) {
-		if c.until = end; !k.c.Now().Before(end) {
-			return fmt.Errorf("%w: %w", channel.ErrPolicy, channel.RefuseEvidence(channel.ReasonExpired, "the evidence ended %v", end.UTC()))
-		}
+	end := c.peer.Claims.Expires
+	if !end.IsZero() && !k.c.Now().Before(end) {
+		return fmt.Errorf("%w: %w", channel.ErrPolicy, channel.RefuseEvidence(channel.ReasonExpired, "the evidence ended %v", end.UTC()))
 	}
+	c.endAt(end)
 	if err := k.c.Authorize(ctx, c.peer); err != nil {
 		return fmt.Errorf("%w: %w", channel.ErrPolicy, err)
 	}

@@ -427,7 +427,7 @@ func TestRogueClient(t *testing.T) {
 		if err := c.send(t.Context(), frameEvidence, body); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.receive(t.Context(), frameReady, 0); knows != (err == nil) || !knows && !errors.Is(err, channel.ErrRefused) {
+		if _, err := c.receive(t.Context(), frameReady, readyLen); knows != (err == nil) || !knows && !errors.Is(err, channel.ErrRefused) {
 			t.Errorf("%s: client %v", name, err)
 		}
 		if err := <-serr; knows != (err == nil) || !knows && !errors.Is(err, channel.ErrAuthentication) {

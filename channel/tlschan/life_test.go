@@ -116,3 +116,89 @@ func TestAbandonedHandshake(t *testing.T) {
 		}
 	})
 }
+
+// TestClientKnowsTheEnd: the client knows when the server will hear it no more, by
+// its own clock, and says nothing after it.
+func TestClientKnowsTheEnd(t *testing.T) {
+	w := newWorld(t)
+	servers, clients := time.Unix(1800000000, 0), time.Unix(1700000000, 0)
+	w.server.Now = func() time.Time { return servers }
+	w.client.Now = func() time.Time { return clients }
+	w.server.Verifier = judge(func(c channel.Claims, err error) (channel.Claims, error) {
+		c.Expires = servers.Add(time.Minute)
+		return c, err
+	})
+	c, s := w.pair(t)
+	client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
+	if cerr != nil || serr != nil {
+		t.Fatal(cerr, serr)
+	}
+	clients = clients.Add(time.Minute - 1)
+	if err := client.WriteMessage(t.Context(), nil); err != nil {
+		t.Errorf("just before: %v", err)
+	}
+	if _, err := server.ReadMessage(t.Context()); err != nil {
+		t.Error(err)
+	}
+	clients = clients.Add(1)
+	if err := client.WriteMessage(t.Context(), nil); !errors.Is(err, channel.ErrExpired) {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+func TestReady(t *testing.T) {
+	for life, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, 1500 * time.Millisecond: time.Second, maxAge: maxAge, 2 * maxAge: maxAge,
+	} {
+		if got, err := parseReady(appendReady(nil, life)); err != nil || got != want {
+			t.Errorf("%v: %v, %v", life, got, err)
+		}
+	}
+	for _, b := range [][]byte{nil, {0, 0, 1}, {0, 0, 0, 1, 0}, {0, 0, 0x0E, 0x11}, {255, 255, 255, 255}} {
+		if d, err := parseReady(b); !errors.Is(err, channel.ErrFormat) {
+			t.Errorf("%x: %v, %v", b, d, err)
+		}
+	}
+}
+
+// TestHalfOpenFlood: strangers who connect and say nothing are bounded, the oldest
+// make room, and a client gets through.
+func TestHalfOpenFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, flood = 8, 50
+		w := newWorld(t)
+		w.server.Pending = limit
+		c, s := w.pair(t)
+		ended := make(chan error, flood)
+		for range flood {
+			_, b := channeltest.Pipe()
+			go func() {
+				conn, err := s.Server(t.Context(), b)
+				if conn != nil {
+					err = errors.New("a channel")
+				}
+				ended <- err
+			}()
+			synctest.Wait()
+			if at := s.pending.Len(); at > limit {
+				t.Fatalf("%d handshakes under way", at)
+			}
+		}
+		for range flood - limit {
+			if err := <-ended; !errors.Is(err, ErrCrowded) {
+				t.Errorf("%v", err)
+			}
+		}
+		if _, _, cerr, serr := meet(t, c, s, channeltest.Faults{}); cerr != nil || serr != nil {
+			t.Errorf("a client: %v, %v", cerr, serr)
+		}
+		for range limit {
+			if err := <-ended; !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrCrowded) {
+				t.Errorf("%v", err)
+			}
+		}
+		if at := s.pending.Len(); at != 0 {
+			t.Errorf("%d are left", at)
+		}
+	})
+}

@@ -25,11 +25,16 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/crowd"
 	"github.com/payunit/payunit/channel/internal/patient"
 )
 
 // ErrConfig: NewClient or NewServer was given something that can't work.
 var ErrConfig = errors.New("tlschan: configuration")
+
+// ErrCrowded: a handshake was given up for newer ones, since it was the oldest of
+// too many.
+var ErrCrowded = crowd.ErrCrowded
 
 var (
 	_ channel.Handshaker = (*Client)(nil)
@@ -73,14 +78,14 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 				late.conn.wipe()
 			}
 		}()
-		return nil, fmt.Errorf("channel: handshake: %w", ctx.Err())
+		return nil, fmt.Errorf("channel: handshake: %w", crowd.Ending(ctx))
 	}
 	if o.err == nil {
 		return o.conn, nil
 	}
 	err := translate(o.err)
 	if ctx.Err() != nil {
-		err = fmt.Errorf("channel: handshake: %w", errors.Join(ctx.Err(), err))
+		err = fmt.Errorf("channel: handshake: %w", errors.Join(crowd.Ending(ctx), err))
 	}
 	if o.conn != nil {
 		o.conn.giveUp(!errors.Is(err, channel.ErrRefused) && ctx.Err() == nil)

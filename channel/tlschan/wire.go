@@ -28,7 +28,7 @@ import (
 //	hello
 //	                                    welcome
 //	evidence
-//	                                    ready, empty
+//	                                    ready
 //	data                                data
 //	close, empty                        close, empty
 //
@@ -203,6 +203,27 @@ func proof(key []byte, label string, binding [digestLen]byte) [digestLen]byte {
 	m.Write([]byte(label))
 	m.Write(binding[:])
 	return [digestLen]byte(m.Sum(nil))
+}
+
+// A ready message holds how long the channel lives from now on, in seconds (4
+// bytes, big endian), at most maxAge: until then, or until the client's evidence
+// ends.
+const readyLen = 4
+
+func appendReady(dst []byte, life time.Duration) []byte {
+	return binary.BigEndian.AppendUint32(dst, uint32(min(max(life, 0), maxAge)/time.Second))
+}
+
+// parseReady errors wrap channel.ErrFormat.
+func parseReady(b []byte) (life time.Duration, err error) {
+	if len(b) != readyLen {
+		return 0, fmt.Errorf("%w: ready message of %d bytes", channel.ErrFormat, len(b))
+	}
+	life = time.Duration(binary.BigEndian.Uint32(b)) * time.Second
+	if life > maxAge {
+		return 0, fmt.Errorf("%w: a channel that lives for %v", channel.ErrFormat, life)
+	}
+	return life, nil
 }
 
 // Evidence in the client's second message: its proof, 32 bytes, zeros where there

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +36,9 @@ func TestWire(t *testing.T) {
 	if got := hex.EncodeToString(b); got != want || err != nil {
 		t.Errorf("evidence\n got %s\nwant %s (%v)", got, want, err)
 	}
+	if got := hex.EncodeToString(appendReady(nil, 1500*time.Second)); got != "000005dc" {
+		t.Errorf("ready: %s", got)
+	}
 	if n := len(sampleHello().append(nil)); n > maxHello {
 		t.Errorf("hello of %d bytes", n)
 	}
@@ -54,6 +58,7 @@ func TestParsersAreStrict(t *testing.T) {
 	}{
 		"hello":    {h, func(b []byte) error { _, err := parseHello(b); return err }},
 		"welcome":  {w, func(b []byte) error { _, err := parseWelcome(b); return err }},
+		"ready":    {appendReady(nil, maxAge), func(b []byte) error { _, err := parseReady(b); return err }},
 		"evidence": {e, func(b []byte) error { _, _, err := parseEvidence(b); return err }},
 	} {
 		if err := p.parse(p.good); err != nil {
