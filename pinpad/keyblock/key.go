@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/pinpad/mac"
@@ -34,14 +35,23 @@ func NewKey(h Header, key secret.Bytes) (*Key, error) {
 	if err := h.checkLength(key.Len(), true); err != nil {
 		return nil, err
 	}
+	h.Optional = slices.Clone(h.Optional)
 	return &Key{h, key}, nil
 }
 
 // Open unwraps a block under a protection key, which has to be one: of usage K0,
-// K1 or, for version E, K4, and let unwrap keys. A check value in the header (KC)
+// K1 or, for version E, K4, of the algorithm of the block's version (TDES for A, B
+// and C, AES for D and E), and let unwrap keys. A check value in the header (KC)
 // has to be the key's.
 func Open(kbpk *Key, block string) (*Key, error) {
-	if err := kbpk.header.Allows(UnwrapKey); err != nil {
+	if err := kbpk.mayUse(UnwrapKey); err != nil {
+		return nil, err
+	}
+	clearHeader, err := ParseHeader(block)
+	if err != nil {
+		return nil, err
+	}
+	if err := kbpk.protects(clearHeader.Version); err != nil {
 		return nil, err
 	}
 	h, key, err := Unwrap(kbpk.key, block)
@@ -84,16 +94,48 @@ func (k *Key) checkValue(id string, of *Key) error {
 	return nil
 }
 
-// Header returns what the key is.
-func (k *Key) Header() Header { return k.header }
+// protects returns nil when the key is one for blocks of a version.
+func (k *Key) protects(version byte) error {
+	algorithm := byte('T')
+	if version == 'D' || version == 'E' {
+		algorithm = 'A'
+	}
+	if k.header.Algorithm != algorithm || k.header.Usage == "K4" && version != 'E' {
+		return fmt.Errorf("%w: version %c under a protection key of usage %s and algorithm %c", ErrUsage, version, k.header.Usage, k.header.Algorithm)
+	}
+	return nil
+}
 
-// Wipe zeroes the key.
-func (k *Key) Wipe() { k.key.Wipe() }
+// Header returns what the key is. Its optional blocks are the caller's own.
+func (k *Key) Header() Header {
+	h := k.header
+	h.Optional = slices.Clone(h.Optional)
+	return h
+}
+
+// Wipe zeroes the key, which does nothing from then on: its methods return errors
+// that wrap ErrKey.
+func (k *Key) Wipe() {
+	k.key.Wipe()
+	k.key = secret.Bytes{}
+}
+
+// mayUse returns nil when the header allows an operation and there is a key to do
+// it with.
+func (k *Key) mayUse(o Operation) error {
+	if err := k.header.Allows(o); err != nil {
+		return err
+	}
+	if k.key.Len() == 0 {
+		return fmt.Errorf("%w: it was wiped", ErrKey)
+	}
+	return nil
+}
 
 // Material lends the bytes of the key for an operation that is done elsewhere,
 // such as the derivation of DUKPT keys. They are the key's own: valid until Wipe.
 func (k *Key) Material(o Operation) (secret.Bytes, error) {
-	if err := k.header.Allows(o); err != nil {
+	if err := k.mayUse(o); err != nil {
 		return secret.Bytes{}, err
 	}
 	return k.key, nil
@@ -131,7 +173,7 @@ func (k *Key) block() (b cipher.Block, err error) {
 }
 
 func (k *Key) cipherFor(o Operation) (cipher.Block, error) {
-	if err := k.header.Allows(o); err != nil {
+	if err := k.mayUse(o); err != nil {
 		return nil, err
 	}
 	return k.block()
@@ -172,7 +214,7 @@ func (k *Key) TranslatePIN(from pinblock.Format, block []byte, pan secret.PAN, t
 // CBC-MAC, M3 the retail MAC, each with a padding, M6 CMAC and M7 HMAC with the
 // hash that HM names, which both pad themselves.
 func (k *Key) MAC(data []byte, p mac.Padding) ([]byte, error) {
-	if err := k.header.Allows(GenerateMAC); err != nil {
+	if err := k.mayUse(GenerateMAC); err != nil {
 		return nil, err
 	}
 	return k.mac(data, p)
@@ -181,7 +223,7 @@ func (k *Key) MAC(data []byte, p mac.Padding) ([]byte, error) {
 // VerifyMAC checks a MAC, or the leftmost bytes of one, at least four. Errors:
 // mac.ErrMAC, and those of the usage.
 func (k *Key) VerifyMAC(data []byte, p mac.Padding, code []byte) error {
-	if err := k.header.Allows(VerifyMAC); err != nil {
+	if err := k.mayUse(VerifyMAC); err != nil {
 		return err
 	}
 	want, err := k.mac(data, p)
@@ -196,9 +238,11 @@ func (k *Key) VerifyMAC(data []byte, p mac.Padding, code []byte) error {
 
 func (k *Key) mac(data []byte, p mac.Padding) ([]byte, error) {
 	if k.header.Usage == "M7" {
-		hash, ok := k.header.HashOf()
-		if !ok {
-			hash = crypto.SHA256
+		hash := crypto.SHA256
+		if name, ok := k.header.Find("HM"); ok {
+			if hash, ok = hashOf(name); !ok {
+				return nil, fmt.Errorf("%w: HM %s names no hash for HMAC", ErrUsage, name)
+			}
 		}
 		if !hash.Available() {
 			return nil, fmt.Errorf("%w: the hash %s is not linked in", ErrUsage, hash)
@@ -254,11 +298,17 @@ func (k *Key) Export(kbpk *Key, version byte, random io.Reader) (string, error) 
 	if k.header.Exportability != 'E' && k.header.Exportability != 'S' {
 		return "", fmt.Errorf("%w: exportability %c", ErrUsage, k.header.Exportability)
 	}
-	if err := kbpk.header.Allows(WrapKey); err != nil {
+	if k.key.Len() == 0 {
+		return "", fmt.Errorf("%w: it was wiped", ErrKey)
+	}
+	if err := kbpk.mayUse(WrapKey); err != nil {
 		return "", err
 	}
-	if kind := kbpk.header.Algorithm; version == 'B' && kind != 'T' || version != 'B' && kind != 'A' {
-		return "", fmt.Errorf("%w: version %c under a protection key of algorithm %c", ErrUsage, version, kind)
+	if version == 'A' || version == 'C' {
+		return "", fmt.Errorf("%w: %q is not made any more", ErrVersion, version)
+	}
+	if err := kbpk.protects(version); err != nil {
+		return "", err
 	}
 	if k.strength() > kbpk.strength() {
 		return "", fmt.Errorf("%w: the key is stronger than its protection key", ErrUsage)

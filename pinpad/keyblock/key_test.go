@@ -195,9 +195,6 @@ func TestMACsOfUsages(t *testing.T) {
 	if _, err := key(t, "M3", 'T', 'C', 24).MAC(data, mac.Padding1); !errors.Is(err, ErrKey) {
 		t.Errorf("algorithm 3 under three keys: %v", err)
 	}
-	if _, err := key(t, "M7", 'H', 'C', 20, Block{"HM", "40"}).MAC(data, 0); err != nil {
-		t.Logf("SHAKE128 has no HMAC here: %v", err)
-	}
 	for code, want := range map[string]crypto.Hash{"10": crypto.SHA1, "23": crypto.SHA512, "33": crypto.SHA3_512} {
 		if got, ok := (Header{Optional: []Block{{"HM", code}}}).HashOf(); !ok || got != want {
 			t.Errorf("HM %s: %v", code, got)
@@ -330,8 +327,95 @@ func TestNothingPrints(t *testing.T) {
 			}
 		}
 	}
+	raw := k.key.Reveal()
 	k.Wipe()
-	if !bytes.Equal(k.key.Reveal(), make([]byte, 16)) {
+	if !bytes.Equal(raw, make([]byte, 16)) {
 		t.Error("the key is still there")
+	}
+}
+
+// TestWipedKey: a key of zeros is one that everybody has.
+func TestWipedKey(t *testing.T) {
+	pan, err := secret.NewPAN([]byte("4761739001010010"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, kbpk := make([]byte, 16), key(t, "K1", 'A', 'B', 32)
+	block, err := key(t, "P0", 'A', 'B', 16).Export(kbpk, 'D', nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wiped := func(usage string, algorithm, mode byte, n int) *Key {
+		k := key(t, usage, algorithm, mode, n)
+		k.Wipe()
+		return k
+	}
+	pinKey, macKey, hmacKey, dataKey, wrapping := wiped("P0", 'A', 'B', 16), wiped("M3", 'T', 'C', 16), wiped("M7", 'H', 'C', 20), wiped("D0", 'A', 'B', 16), wiped("K1", 'A', 'B', 32)
+	for name, err := range map[string]error{
+		"encrypt PIN": second(pinKey.EncryptPIN(4, secret.CopyBytes([]byte("1234")), pan, nil)), "decrypt PIN": second(pinKey.DecryptPIN(4, data, pan)),
+		"MAC": second(macKey.MAC(data, mac.Padding1)), "HMAC": second(hmacKey.MAC(data, 0)), "verify": hmacKey.VerifyMAC(data, 0, data),
+		"encrypt": second(dataKey.Encrypt(data, data)), "decrypt": second(dataKey.Decrypt(data, data)), "KCV": second(dataKey.KCV()),
+		"export": second(pinKey.Export(kbpk, 'D', nil)), "export under it": second(key(t, "P0", 'A', 'B', 16).Export(wrapping, 'D', nil)),
+		"open under it": second(Open(wrapping, block)), "material": second(wiped("B0", 'A', 'X', 16).Material(DeriveInitialKey)),
+		"material, no key at all": second((&Key{header: wrapping.header}).Material(WrapKey)),
+	} {
+		if !errors.Is(err, ErrKey) {
+			t.Errorf("%s with a wiped key: %v", name, err)
+		}
+	}
+}
+
+// TestProtectionKeyOfItsVersion: a protection key opens and makes blocks of the
+// versions of its algorithm and usage alone.
+func TestProtectionKeyOfItsVersion(t *testing.T) {
+	k := key(t, "P0", 'T', 'B', 16)
+	for _, version := range []byte("BDE") {
+		for usage, versions := range map[string]string{"K0": "BDE", "K1": "BDE", "K4": "E"} {
+			for _, algorithm := range []byte("TA") {
+				kbpk := key(t, usage, algorithm, 'B', 24)
+				h := k.header
+				h.Version = version
+				block, err := Wrap(kbpk.key, h, k.key, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := strings.IndexByte(versions, version) >= 0 && (version == 'B') == (algorithm == 'T')
+				if _, err := Open(kbpk, block); (err == nil) != want || !want && !errors.Is(err, ErrUsage) {
+					t.Errorf("version %c opened under a key of usage %s and algorithm %c: %v", version, usage, algorithm, err)
+				}
+				if _, err := k.Export(kbpk, version, nil); (err == nil) != want || !want && !errors.Is(err, ErrUsage) {
+					t.Errorf("version %c made under a key of usage %s and algorithm %c: %v", version, usage, algorithm, err)
+				}
+			}
+		}
+	}
+}
+
+// TestHeaderIsTheKeysOwn: what a caller does to the header that went in or came
+// out does not change what the key does.
+func TestHeaderIsTheKeysOwn(t *testing.T) {
+	in := []Block{{"HM", "21"}}
+	k := key(t, "M7", 'H', 'C', 20, in...)
+	want, err := k.MAC(nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in[0].Data = "10"
+	k.Header().Optional[0].Data = "10"
+	if got, err := k.MAC(nil, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the key has another hash now: %d bytes, want %d: %v", len(got), len(want), err)
+	}
+}
+
+// TestUnknownHash: a key for a hash that is not here makes no MAC with another.
+func TestUnknownHash(t *testing.T) {
+	for _, code := range []string{"40", "41", "99"} {
+		k := key(t, "M7", 'H', 'C', 20, Block{"HM", code})
+		if _, err := k.MAC(nil, 0); !errors.Is(err, ErrUsage) {
+			t.Errorf("HM %s: %v", code, err)
+		}
+		if err := k.VerifyMAC(nil, 0, make([]byte, 32)); !errors.Is(err, ErrUsage) {
+			t.Errorf("HM %s, verified: %v", code, err)
+		}
 	}
 }

@@ -431,3 +431,26 @@ func FuzzParseHeader(f *testing.F) {
 		_ = h.Coherent()
 	})
 }
+
+// TestPaddingIsRenewed: a header whose padding fits another version's blocks is
+// padded anew.
+func TestPaddingIsRenewed(t *testing.T) {
+	key := secret.CopyBytes([]byte("0123456789abcdef"))
+	h := header('B')
+	h.Optional = []Block{{"KS", "00604B120F9292800000"}, {"LB", "tills"}}
+	kbpk := secret.CopyBytes([]byte("0123456789abcdefFEDCBA98"))
+	for i, version := range []byte("BDBEDB") {
+		h.Version = version
+		text, err := Wrap(kbpk, h, key, nil)
+		if err != nil {
+			t.Fatalf("%d, version %c: %v", i, version, err)
+		}
+		var got secret.Bytes
+		if h, got, err = Unwrap(kbpk, text); err != nil || !got.Equal(key) {
+			t.Fatalf("%d, version %c: %v", i, version, err)
+		}
+		if len(h.Optional) > 3 || h.Optional[1].Data != "tills" {
+			t.Errorf("%d, version %c: %v", i, version, h.Optional)
+		}
+	}
+}

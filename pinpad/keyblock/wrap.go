@@ -144,6 +144,13 @@ func wrap(kbpk secret.Bytes, h Header, key secret.Bytes, random io.Reader) (stri
 	defer clear(payload)
 	head := h.text(0)
 	if len(head)%size != 0 {
+		if n := len(h.Optional); n > 0 && h.Optional[n-1].ID == "PB" {
+			// It fits the blocks of the version that the header comes from.
+			h.Optional = h.Optional[:n-1]
+			head = h.text(0)
+		}
+	}
+	if len(head)%size != 0 {
 		if h.Optional, err = padded(h.Optional, len(head), size, random); err != nil {
 			return "", err
 		}
