@@ -54,8 +54,8 @@ func decipher(c cipher.Block, f Format, block, pan []byte) (secret.Bytes, error)
 	if len(block) != n {
 		return secret.Bytes{}, fmt.Errorf("%w: %d bytes, want %d", ErrBlock, len(block), n)
 	}
-	if bound(f) && len(pan) == 0 {
-		return secret.Bytes{}, ErrPAN
+	if err := checkPAN(f, pan); err != nil {
+		return secret.Bytes{}, err
 	}
 	var pin secret.Bytes
 	secret.Do(func() {

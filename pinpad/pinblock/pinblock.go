@@ -22,7 +22,8 @@ import (
 var (
 	// ErrPIN: a PIN is not 4 to 12 decimal digits.
 	ErrPIN = errors.New("pinblock: a PIN has 4 to 12 decimal digits")
-	// ErrPAN: a format that is bound to a PAN was given none.
+	// ErrPAN: a format that is bound to a PAN was given none, or one that was
+	// wiped.
 	ErrPAN = errors.New("pinblock: this format needs a PAN")
 	// ErrBlock: a block is not of its format, was enciphered under another
 	// key, or was made for another PAN.
@@ -53,6 +54,22 @@ func checkPIN(pin []byte) error {
 		if c < '0' || c > '9' {
 			return ErrPIN
 		}
+	}
+	return nil
+}
+
+// checkPAN refuses a format's missing PAN, and one that was wiped.
+func checkPAN(f Format, pan []byte) error {
+	if !bound(f) {
+		return nil
+	}
+	for _, c := range pan {
+		if c < '0' || c > '9' {
+			return ErrPAN
+		}
+	}
+	if len(pan) == 0 {
+		return ErrPAN
 	}
 	return nil
 }
@@ -145,8 +162,8 @@ func encode(b []byte, f Format, pin, pan []byte, random io.Reader) error {
 	if err := checkPIN(pin); err != nil {
 		return err
 	}
-	if bound(f) && len(pan) == 0 {
-		return ErrPAN
+	if err := checkPAN(f, pan); err != nil {
+		return err
 	}
 	if err := fill(b, f, random); err != nil {
 		return err
@@ -228,8 +245,8 @@ func Decode(f Format, block secret.Bytes, pan secret.PAN) (secret.Bytes, error) 
 // decode reads the clear block of formats 0 to 3, or the clear PIN field of
 // format 4. It takes the same steps whatever is wrong.
 func decode(b []byte, f Format, pan []byte) (secret.Bytes, error) {
-	if bound(f) && len(pan) == 0 {
-		return secret.Bytes{}, ErrPAN
+	if err := checkPAN(f, pan); err != nil {
+		return secret.Bytes{}, err
 	}
 	if f == 0 || f == 3 {
 		bindPAN(b, pan)

@@ -396,3 +396,27 @@ func TestNoErrorTellsPINOrPAN(t *testing.T) {
 		}
 	}
 }
+
+// TestWipedPAN: a number that was wiped binds no PIN, and opens no block.
+func TestWipedPAN(t *testing.T) {
+	pan, err := secret.NewPAN([]byte("4761739001010010"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pan.Wipe()
+	pin := secret.CopyBytes([]byte("1234"))
+	for f, n := range map[Format]int{0: 8, 3: 8, 4: 16} {
+		c := &keeper{n: n}
+		if _, err := Encipher(c, f, pin, pan, nil); !errors.Is(err, ErrPAN) {
+			t.Errorf("format %d: %v", f, err)
+		}
+		if _, err := Decipher(c, f, make([]byte, n), pan); !errors.Is(err, ErrPAN) {
+			t.Errorf("format %d, deciphered: %v", f, err)
+		}
+	}
+	for _, f := range []Format{0, 3} {
+		if _, err := Encode(f, pin, pan, nil); !errors.Is(err, ErrPAN) {
+			t.Errorf("format %d, clear: %v", f, err)
+		}
+	}
+}
