@@ -58,7 +58,7 @@ var dayTotals = payment.Totals{
 }
 
 func TestCloseBatch(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	r := w.rig(plain())
 	w.day(r)
 	got, err := r.unit.CloseBatch(t.Context())
@@ -91,7 +91,7 @@ func TestCloseBatch(t *testing.T) {
 // one, what the server does not have is named, and the server's totals close the
 // batch.
 func TestCloseBatchDiffers(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	r := w.rig(plain())
 	w.day(r)
 	// The unit counts one that the server has never seen.
@@ -127,7 +127,7 @@ func TestCloseBatchDiffers(t *testing.T) {
 func TestCloseBatchInterrupted(t *testing.T) {
 	run := func(name string, alter func(w *world, r *rig, c rigConfig) *rig) {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := onSQLite(t)
 			c := plain()
 			r := w.rig(c)
 			w.order("A-1", 1234)
@@ -183,7 +183,7 @@ func TestCloseBatchInterrupted(t *testing.T) {
 
 // TestCloseBatchWaitsForDebts: what is owed comes first, and counts.
 func TestCloseBatchWaitsForDebts(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	link := &switchable{under: w}
 	c := plain()
 	c.link = link

@@ -38,7 +38,7 @@ func (c timedCard) Transmit(ctx context.Context, command []byte) ([]byte, error)
 // goes: the card, the server's work on the two financial messages, and the rest
 // of what the unit waited for the channel.
 func BenchmarkSale(b *testing.B) {
-	w := newWorld(b)
+	w := onSQLite(b)
 	var card, server, waited time.Duration
 	var verified time.Time
 	w.intercept = func(p host.Point) error {

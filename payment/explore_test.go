@@ -363,7 +363,7 @@ func (w *world) owes(r *rig, id string) journal.State {
 // TestEveryTransition drives a real unit along every edge of the machine.
 func TestEveryTransition(t *testing.T) {
 	seen := walked{}
-	w := newWorld(t, func(c *host.Config) { c.PartialApprovals = true })
+	w := onSQLite(t, func(c *host.Config) { c.PartialApprovals = true })
 	cutAt := func(s payment.State) func(*levers, payment.Event) {
 		return func(l *levers, e payment.Event) {
 			if e.State == s {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdh"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,6 +31,7 @@ import (
 	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/host/ledger/memledger"
 	"github.com/payunit/payunit/payment/host/ledger/sqlledger"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
@@ -60,7 +62,7 @@ func (s serverKey) ECDH(_ context.Context, peer []byte) ([]byte, error) {
 // world is a payment server, and the way to it.
 type world struct {
 	t        testing.TB
-	ledger   *sqlledger.Ledger
+	ledger   ledger.Ledger
 	registry *host.Registry
 	server   *host.Server
 	serving  sync.WaitGroup
@@ -95,22 +97,58 @@ func (v verifier) Verify(ctx context.Context, challenge []byte, e channel.Eviden
 
 func key(fill byte, n int) secret.Bytes { return secret.NewBytes(bytes.Repeat([]byte{fill}, n)) }
 
+// pki are the keys of all worlds' cards, which stay the same ones.
+var pki = sync.OnceValue(testkeys.PKI)
+
+// cardsFile and capkFile are what an issuer and a terminal are told of the cards.
+var (
+	cardsFile = sync.OnceValues(func() ([]byte, error) {
+		var b bytes.Buffer
+		err := simcard.WriteCards(&b, pki(), simcard.AllProfiles(), cardBalance, "EUR")
+		return b.Bytes(), err
+	})
+	capkFile = sync.OnceValues(func() ([]byte, error) {
+		var b bytes.Buffer
+		err := simcard.WriteCAPK(&b, pki(), simcard.AllProfiles())
+		return b.Bytes(), err
+	})
+)
+
+// newWorld is a server whose ledger is in memory. The ledgers keep one contract;
+// onSQLite is for the tests that pass through everything that is booked.
 func newWorld(t testing.TB, alter ...func(*host.Config)) *world {
+	t.Helper()
+	return worldOn(t, memledger.New(), alter...)
+}
+
+// onSQLite is newWorld with the embedded ledger.
+func onSQLite(t testing.TB, alter ...func(*host.Config)) *world {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
+	l, err := sqlledger.OpenVolatile(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(l.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return worldOn(t, l, alter...)
+}
+
+func worldOn(t testing.TB, l ledger.Ledger, alter ...func(*host.Config)) *world {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	w := &world{t: t, ctx: ctx}
-	if w.ledger, err = sqlledger.OpenVolatile(ctx, db); err != nil {
+	w := &world{t: t, ctx: ctx, ledger: l}
+	cards, err := cardsFile()
+	if err != nil {
 		t.Fatal(err)
 	}
-	var cards bytes.Buffer
-	if err := simcard.WriteCards(&cards, testkeys.PKI(), simcard.AllProfiles(), cardBalance, "EUR"); err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := issuer.ParseCards(&cards)
+	parsed, err := issuer.ParseCards(bytes.NewReader(cards))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,12 +207,6 @@ func newWorld(t testing.TB, alter ...func(*host.Config)) *world {
 		stop()
 		w.serving.Wait()
 		iss.Close()
-		if err := w.ledger.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return w
 }
@@ -392,7 +424,7 @@ func (w *world) reader(c rigConfig) cardreader.Reader {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	card, err := simcard.New(p, simcard.Options{PKI: testkeys.PKI(), Faults: f})
+	card, err := simcard.New(p, simcard.Options{PKI: pki(), Faults: f})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -401,11 +433,11 @@ func (w *world) reader(c rigConfig) cardreader.Reader {
 
 func (w *world) caKeys() *oda.Store {
 	w.t.Helper()
-	var b bytes.Buffer
-	if err := simcard.WriteCAPK(&b, testkeys.PKI(), simcard.AllProfiles()); err != nil {
+	b, err := capkFile()
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := oda.ParseCAPK(&b)
+	s, err := oda.ParseCAPK(bytes.NewReader(b))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 func TestSale(t *testing.T) {
 	for _, format := range []uint8{4, 0} {
 		t.Run(fmt.Sprint("PIN block format ", format), func(t *testing.T) {
-			w := newWorld(t)
+			w := onSQLite(t)
 			c := plain()
 			c.pinFormat = format
 			r := w.rig(c)
@@ -66,7 +66,7 @@ func TestSale(t *testing.T) {
 // TestSameOrderAgain: paying an order again gives the first result and charges
 // nothing, on this unit, after it was opened again, and on another unit.
 func TestSameOrderAgain(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	r := w.rig(plain())
 	w.order("A-1", 1234)
 	first, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
@@ -120,7 +120,7 @@ func TestEndings(t *testing.T) {
 		{name: "answer and answer to the repeat lost", intercept: cuts(host.StageCommitted, 2), outcome: payment.Declined, reversed: true, reason: "reversed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := onSQLite(t)
 			rc := plain()
 			rc.faults = c.faults
 			if c.profile != "" {
@@ -182,7 +182,7 @@ func cuts(stage host.Stage, n int) func(host.Point) error {
 
 // TestPINTriesExceeded: after three wrong PINs the right one does not help.
 func TestPINTriesExceeded(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	c := plain()
 	c.script.PIN = secret.CopyBytes([]byte("9999"))
 	r := w.rig(c)
@@ -208,7 +208,7 @@ func TestPINTriesExceeded(t *testing.T) {
 // TestOutcomeUnknown: the answer is lost and the link stays down; the next run
 // settles it, and the order can be paid.
 func TestOutcomeUnknown(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	c := plain()
 	link := &switchable{under: w}
 	c.link = link
@@ -256,7 +256,7 @@ func TestOutcomeUnknown(t *testing.T) {
 // TestPartialApproval: an approval of less than the cardholder confirmed is no
 // sale. It is taken back, and the card declines.
 func TestPartialApproval(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	w.partial = true
 	r := w.rig(plain())
 	w.order("A-1", 1234)
@@ -276,7 +276,7 @@ func TestPartialApproval(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := onSQLite(t)
 	r := w.rig(plain())
 	for id, want := range map[string]error{
 		"": payment.ErrOrder, "with space": payment.ErrOrder, "é": payment.ErrOrder, strings.Repeat("x", 65): payment.ErrOrder,

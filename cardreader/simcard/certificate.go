@@ -3,6 +3,8 @@ package simcard
 import (
 	"bytes"
 	"crypto/sha1" //nolint:gosec // EMV hash algorithm indicator 01
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -35,6 +37,31 @@ func sign(key *Key, body []byte, hashed ...[]byte) ([]byte, error) {
 	return key.Apply(block)
 }
 
+// certify is sign for what cards are made with: the next card of the same data
+// gets the same signature without another private operation.
+func certify(key *Key, body []byte, hashed ...[]byte) ([]byte, error) {
+	h := sha256.New()
+	for _, b := range append([][]byte{body}, hashed...) {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(b))))
+		h.Write(b)
+	}
+	id := [sha256.Size]byte(h.Sum(nil))
+	key.mu.Lock()
+	defer key.mu.Unlock()
+	if made, ok := key.certified[id]; ok {
+		return bytes.Clone(made), nil
+	}
+	made, err := sign(key, body, hashed...)
+	if err != nil {
+		return nil, err
+	}
+	if key.certified == nil || len(key.certified) >= maxCertified {
+		key.certified = map[[sha256.Size]byte][]byte{}
+	}
+	key.certified[id] = bytes.Clone(made)
+	return made, nil
+}
+
 // publicPart splits a modulus into what fits into room bytes, padded with BB,
 // and the remainder.
 func publicPart(modulus []byte, room int) (in, remainder []byte) {
@@ -56,7 +83,7 @@ func issuerCertificate(ca, issuer *Key, pan string, expiry [2]byte, serial [3]by
 	body = append(append(body, expiry[:]...), serial[:]...)
 	body = append(body, hashSHA1, keyRSA, byte(issuer.Len()), byte(len(issuer.Exponent())))
 	in, remainder := publicPart(issuer.Modulus(), room)
-	cert, err = sign(ca, append(body, in...), remainder, issuer.Exponent())
+	cert, err = certify(ca, append(body, in...), remainder, issuer.Exponent())
 	return cert, remainder, err
 }
 
@@ -71,7 +98,7 @@ func iccCertificate(issuer, icc *Key, pan string, expiry [2]byte, serial [3]byte
 	body = append(append(body, expiry[:]...), serial[:]...)
 	body = append(body, hashSHA1, keyRSA, byte(icc.Len()), byte(len(icc.Exponent())))
 	in, remainder := publicPart(icc.Modulus(), room)
-	cert, err = sign(issuer, append(body, in...), remainder, icc.Exponent(), static)
+	cert, err = certify(issuer, append(body, in...), remainder, icc.Exponent(), static)
 	return cert, remainder, err
 }
 
@@ -79,7 +106,7 @@ func iccCertificate(issuer, icc *Key, pan string, expiry [2]byte, serial [3]byte
 func staticSignature(issuer *Key, dac [2]byte, static []byte) ([]byte, error) {
 	body := append([]byte{formStatic, hashSHA1}, dac[:]...)
 	body = append(body, bytes.Repeat([]byte{pad}, issuer.Len()-26)...)
-	return sign(issuer, body, static)
+	return certify(issuer, body, static)
 }
 
 // dynamicSignature is Book 2, tables 15 and 18: tag 9F4B. dynamic is the ICC

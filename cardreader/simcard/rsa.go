@@ -2,10 +2,12 @@ package simcard
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"sync"
 )
 
 // Key is an RSA key pair of any EMV size (Book 2, Annex B2.1: at most 1984
@@ -19,7 +21,15 @@ type Key struct {
 	n, p, q   *big.Int
 	dp, dq, u *big.Int // CRT exponents, and q inverse modulo p
 	e         int
+
+	// certified are signatures in certificates and static data, by what they
+	// are over.
+	mu        sync.Mutex
+	certified map[[sha256.Size]byte][]byte
 }
+
+// maxCertified bounds what a key remembers: more than the built-in profiles need.
+const maxCertified = 512
 
 // ErrKey says that two numbers make no RSA key.
 var ErrKey = errors.New("simcard: not an RSA key")
