@@ -205,8 +205,9 @@ func TestEveryEventInEveryState(t *testing.T) {
 		for _, stimulus := range stimuli {
 			t.Run(way.name+"/"+stimulus.name, func(t *testing.T) {
 				w := newWorld(t)
+				device := w.rig(plain()).vault
 				for _, s := range way.states {
-					e := exploration{w: w, id: fmt.Sprint("A-", s), at: s, kind: way.kind, partial: way.before != nil, do: stimulus.do, alter: way.alter}
+					e := exploration{w: w, device: device, id: fmt.Sprint("A-", s), at: s, kind: way.kind, partial: way.before != nil, do: stimulus.do, alter: way.alter}
 					if e.run() {
 						visited[s]++
 					}
@@ -227,6 +228,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 // exploration is one stimulus in one state.
 type exploration struct {
 	w       *world
+	device  *vault.Vault
 	id      string
 	at      payment.State
 	kind    trade.Type
@@ -268,19 +270,15 @@ func (e exploration) run() bool {
 		w.order(e.id, 1234)
 	}
 	if e.kind == trade.Void {
-		r = w.rig(c)
+		r = w.open(c, e.device)
 		if got, err := r.unit.Pay(w.ctx, payment.Order{ID: e.id}); err != nil || got.Outcome != payment.Approved {
 			w.t.Fatalf("the payment that is to be voided: %+v, %v", got, err)
 		}
 		e.id = "V-" + e.id
 		w.void(e.id, order, 1234)
-		c.observe = hook
-		v := r.vault
-		r = w.open(c, v)
-	} else {
-		c.observe = hook
-		r = w.rig(c)
 	}
+	c.observe = hook
+	r = w.open(c, e.device)
 	w.mu.Lock()
 	w.partial = e.partial
 	w.mu.Unlock()

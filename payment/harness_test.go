@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdh"
+	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -73,8 +75,10 @@ type world struct {
 	mu        sync.Mutex
 	intercept func(host.Point) error
 	partial   bool
-	pin       trade.PINPolicy
-	events    []string
+	// drawn is the transaction counter that the world's last card began at.
+	drawn  uint16
+	pin    trade.PINPolicy
+	events []string
 	// judged counts evidence, and judge, when not nil, may say otherwise of
 	// the n-th.
 	judged int
@@ -172,6 +176,8 @@ func worldOn(t testing.TB, l ledger.Ledger, alter ...func(*host.Config)) *world 
 	}
 	hc := host.Config{
 		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Verifier: verifier{w}, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: now,
+		// The clock stands, so that nobody's bucket of requests is ever filled.
+		Limits: host.Limits{Burst: 10_000},
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: key(0xB1, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: key(0xB2, 16)},
 			PINTDES: host.Base{ID: [4]byte{3}, Key: tdesKey(0xB3)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdesKey(0xB4)},
@@ -424,11 +430,28 @@ func (w *world) reader(c rigConfig) cardreader.Reader {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	card, err := simcard.New(p, simcard.Options{PKI: pki(), Faults: f})
+	card, err := simcard.New(p, simcard.Options{PKI: pki(), Faults: f, Rand: counters{w}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return card.Reader("test")
+}
+
+// counters is the randomness of a world's cards, but that no two of them begin at
+// transaction counters that meet: the issuer takes each one once, and two cards
+// of one number would now and then draw the same.
+type counters struct{ w *world }
+
+// Read gives counters to who draws two bytes, which for a card is a counter.
+func (c counters) Read(b []byte) (int, error) {
+	if len(b) != 2 {
+		return rand.Read(b)
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.drawn += 32
+	binary.BigEndian.PutUint16(b, c.w.drawn)
+	return len(b), nil
 }
 
 func (w *world) caKeys() *oda.Store {
