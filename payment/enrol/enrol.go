@@ -138,8 +138,10 @@ func Enrol(ctx context.Context, c Config, code string, pinFormat uint8) (*Termin
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	id, err := c.fetch(ctx, s, pinFormat)
-	if err = errors.Join(err, s.Close()); err != nil {
-		return nil, err
+	// The code is spent. A grant that came whole is good, however the channel
+	// ended: an app's relay may close late, or fail to.
+	if closing := s.Close(); err != nil {
+		return nil, errors.Join(err, closing)
 	}
 	b, err := json.Marshal(id)
 	if err != nil {

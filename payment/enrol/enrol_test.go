@@ -179,6 +179,35 @@ func TestEnrol(t *testing.T) {
 	}
 }
 
+// unclosable is a link whose connections fail to close.
+type unclosable struct{ *server }
+
+func (u unclosable) Open(ctx context.Context) (io.ReadWriteCloser, error) {
+	c, err := u.server.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return failing{c.(net.Conn)}, nil
+}
+
+type failing struct{ net.Conn }
+
+func (f failing) Close() error { return errors.Join(f.Conn.Close(), errors.New("late")) }
+
+// TestClosingFails: what came whole counts, however its channel ended.
+func TestClosingFails(t *testing.T) {
+	s := newServer(t)
+	c, _ := device(t, s)
+	c.Link = unclosable{s}
+	term, err := enrol.Enrol(t.Context(), c, s.code(t), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := term.Rotate(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	s := newServer(t)
 	c, _ := device(t, s)
