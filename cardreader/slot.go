@@ -28,7 +28,7 @@ func (s *Slot) Name() string { return s.name }
 
 // Put offers a card to the Connect that waits, or to the next. A card that was
 // offered and not taken is closed: its session is over when the platform finds
-// another. The error is that of closing it.
+// another. The error is that of closing it. A nil card offers none.
 func (s *Slot) Put(c Card) error {
 	s.mu.Lock()
 	old := s.offered

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/channel"
@@ -203,9 +204,9 @@ func (p *panel) Open(ctx context.Context, prompt pinpad.Prompt, l softpad.Layout
 		return nil, err
 	}
 	if p.tones != nil {
-		return &soundingEntry{entry{p.host}, p.tones}, nil
+		return &soundingEntry{entry{p.host, ctx}, p.tones}, nil
 	}
-	return &entry{p.host}, nil
+	return &entry{p.host, ctx}, nil
 }
 
 // soundingEntry is an entry with tones.
@@ -216,12 +217,16 @@ type soundingEntry struct {
 
 var _ softpad.Toner = (*soundingEntry)(nil)
 
-func (e *soundingEntry) Tone(t softpad.Tone) (err error) {
-	defer guard("sounding", &err)
-	return e.tones.Tone(int32(t))
+func (e *soundingEntry) Tone(t softpad.Tone) error {
+	return do(e.ctx, "sounding", func() error { return e.tones.Tone(int32(t)) })
 }
 
-type entry struct{ host Keypad }
+// entry is one entry of a PIN, whose context bounds what the pad calls without
+// one.
+type entry struct {
+	host Keypad
+	ctx  context.Context
+}
 
 func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 	k, err := await(ctx, "waiting for a key", abandon[int32]{}, e.host.Next)
@@ -234,12 +239,16 @@ func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 	return softpad.Key(k), nil
 }
 
-func (e *entry) Mask(n int) (err error) {
-	defer guard("masking", &err)
-	return e.host.Mask(int32(n))
+func (e *entry) Mask(n int) error {
+	return do(e.ctx, "masking", func() error { return e.host.Mask(int32(n)) })
 }
 
-func (e *entry) Close() (err error) {
-	defer guard("closing the keypad", &err)
-	return e.host.Close()
+// Close has the keypad wiped also when the context has ended, but waits for it no
+// longer than a moment then.
+func (e *entry) Close() error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(e.ctx))
+	defer cancel()
+	stop := context.AfterFunc(e.ctx, func() { time.AfterFunc(grace, cancel) })
+	defer stop()
+	return do(ctx, "closing the keypad", e.host.Close)
 }

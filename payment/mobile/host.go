@@ -90,8 +90,9 @@ const (
 	ToneDone    int32 = 6
 )
 
-// Observer is told what happens, in words without secrets, while Pay or Recover
-// runs. It must not call the unit.
+// Observer is told what happens, in words without secrets and in order, while Pay
+// or Recover runs. One that hangs holds up nobody, and is told no more. It must not
+// call the unit.
 type Observer interface {
 	OnEvent(e *Event)
 }

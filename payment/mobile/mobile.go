@@ -87,6 +87,7 @@ type Unit struct {
 	unit   *softunit.Unit
 	slot   *cardreader.Slot
 	screen *screen
+	events *events
 
 	mu      sync.Mutex
 	running map[*Cancelable]context.CancelFunc
@@ -118,10 +119,8 @@ func Open(c *Config, cancel *Cancelable) (unit *Unit, err error) {
 		sc.PINFormat = softunit.FormatTDES
 	}
 	if c.observer != nil {
-		sc.Observe = func(e payment.Event) {
-			// What goes wrong at an observer must not end a payment.
-			protect("observing", func() (struct{}, error) { c.observer.OnEvent(newEvent(e)); return struct{}{}, nil })
-		}
+		u.events = &events{host: c.observer}
+		sc.Observe = u.events.add
 	}
 	if c.storage != nil {
 		sc.State = &state{storage: c.storage, keys: c.keys}
@@ -175,11 +174,25 @@ func (u *Unit) CardFound(t Transceiver, info *CardInfo) (err error) {
 	if u.slot == nil {
 		return fmt.Errorf("mobile: %w", errClosed)
 	}
+	if u.isClosed() {
+		return fmt.Errorf("mobile: %w", errClosed)
+	}
 	card, err := newCard(t, info)
 	if err != nil {
 		return err
 	}
-	return u.slot.Put(card)
+	err = u.slot.Put(card)
+	if u.isClosed() {
+		// Close came between, and may have found no card.
+		err = errors.Join(err, u.slot.Put(nil))
+	}
+	return err
+}
+
+func (u *Unit) isClosed() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.closed
 }
 
 // Pay carries out the order of this name, and waits for its end. It returns a
@@ -216,19 +229,23 @@ func (u *Unit) Recover(cancel *Cancelable) (report *Report, err error) {
 	return newReport(r), nil
 }
 
-// Close cancels what runs and closes the state. A second call does nothing.
+// Close cancels what runs, closes a card that nobody took, and closes the state. A
+// second call does nothing.
 func (u *Unit) Close() (err error) {
 	defer guard("closing", &err)
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed || u.unit == nil {
+	closed := u.closed || u.unit == nil
+	if !closed {
+		u.closed = true
+		for _, cancel := range u.running {
+			cancel()
+		}
+	}
+	u.mu.Unlock()
+	if closed {
 		return nil
 	}
-	u.closed = true
-	for _, cancel := range u.running {
-		cancel()
-	}
-	return u.unit.Close()
+	return errors.Join(u.slot.Put(nil), u.unit.Close())
 }
 
 // begin ties what begins to its Cancelable and to Close.
@@ -250,6 +267,7 @@ func (u *Unit) begin(c *Cancelable) (context.Context, func(), error) {
 	u.running[c] = cancel
 	c.add(cancel)
 	return ctx, func() {
+		u.events.drain(ctx)
 		cancel()
 		u.mu.Lock()
 		defer u.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/payment"
+	"github.com/payunit/payunit/payment/softunit"
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/pinpad/softpad"
 	"github.com/payunit/payunit/trusted"
@@ -337,5 +338,108 @@ func TestTones(t *testing.T) {
 	}
 	if p := newPrompt(pinpad.Prompt{AllowAccessible: true, Accessible: true}); !p.AllowAccessible || !p.Accessible {
 		t.Errorf("%+v", p)
+	}
+}
+
+// hangs is a host whose calls end when the test does.
+type hangs struct {
+	fakeKeypad
+	began chan struct{}
+	over  chan struct{}
+}
+
+func (h hangs) wait() error                       { h.began <- struct{}{}; <-h.over; return nil }
+func (h hangs) Open(*Prompt, []byte) error        { return nil }
+func (h hangs) Mask(int32) error                  { return h.wait() }
+func (h hangs) Tone(int32) error                  { return h.wait() }
+func (h hangs) Close() error                      { return h.wait() }
+func (h hangs) Transceive([]byte) ([]byte, error) { return nil, nil }
+
+// TestKeypadHangs: what the pad calls without a context ends with that of its
+// entry, and the keypad is closed also after it.
+func TestKeypadHangs(t *testing.T) {
+	h := hangs{began: make(chan struct{}, 1), over: make(chan struct{})}
+	defer close(h.over)
+	for name, call := range map[string]func(softpad.Entry) error{
+		"mask":  func(e softpad.Entry) error { return e.Mask(1) },
+		"tone":  func(e softpad.Entry) error { return e.(softpad.Toner).Tone(softpad.ToneCell) },
+		"close": softpad.Entry.Close,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		e, err := (&panel{h, h}).Open(ctx, pinpad.Prompt{}, softpad.FixedLayout())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- call(e) }()
+		<-h.began
+		cancel()
+		if err := <-ended; ErrorCode(err) != CodeCancelled {
+			t.Errorf("%s: code %q of %v", name, ErrorCode(err), err)
+		}
+		go func() { ended <- e.Close() }()
+		<-h.began
+		if err := <-ended; ErrorCode(err) != CodeCancelled {
+			t.Errorf("%s, and closing then: code %q of %v", name, ErrorCode(err), err)
+		}
+	}
+}
+
+// told is an observer that a test holds up.
+type told struct {
+	texts chan string
+	go1   chan struct{}
+}
+
+func (o told) OnEvent(e *Event) {
+	o.texts <- e.Text
+	<-o.go1
+	panic("an observer's defect")
+}
+
+// TestObserverHangs: an observer that hangs holds up nobody; what it is told is
+// in order, one at a time, and all of it before the call ends.
+func TestObserverHangs(t *testing.T) {
+	o := told{make(chan string, 3), make(chan struct{})}
+	e := &events{host: o}
+	for _, text := range []string{"1", "2", "3"} {
+		e.add(payment.Event{Text: text})
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	e.drain(ended) // returns though the first is still being told
+	if first := <-o.texts; first != "1" || len(o.texts) > 0 {
+		t.Errorf("%q was told first, and %d beside it", first, len(o.texts))
+	}
+	close(o.go1)
+	e.drain(t.Context())
+	if len(o.texts) != 2 || <-o.texts != "2" || <-o.texts != "3" {
+		t.Error("not all was told, or not in order")
+	}
+	e.drain(t.Context())
+	(*events)(nil).drain(t.Context())
+}
+
+// closes is a session with a card that tells when it is over.
+type closes struct {
+	*fake
+	closed *int
+}
+
+func (c closes) Close() error { *c.closed++; return nil }
+
+// TestCardNobodyTook: a card that no payment took is closed with the unit, and a
+// closed unit takes none.
+func TestCardNobodyTook(t *testing.T) {
+	u := &Unit{slot: cardreader.NewSlot("app"), unit: &softunit.Unit{}}
+	closed := 0
+	if err := u.CardFound(closes{&fake{}, &closed}, NewCardInfo()); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Close(); err != nil || closed != 1 {
+		t.Errorf("%v, closed %d times", err, closed)
+	}
+	if err := u.CardFound(closes{&fake{}, &closed}, NewCardInfo()); ErrorCode(err) != CodeClosed {
+		t.Errorf("after Close: %v", err)
 	}
 }
