@@ -102,8 +102,8 @@ func (k *Kernel) Close() { k.torn.clean() }
 const (
 	tvrRelayNotPerformed tags.TVRBit = 0x0401
 	tvrRelayPerformed    tags.TVRBit = 0x0402
-	tvrRelayThreshold    tags.TVRBit = 0x0404
-	tvrRelayTimeLimits   tags.TVRBit = 0x0408
+	tvrRelayTimeLimits   tags.TVRBit = 0x0404
+	tvrRelayThreshold    tags.TVRBit = 0x0408
 )
 
 // Bits of byte 2 of the AIP (Book C-2, A.1.16).

@@ -53,7 +53,7 @@ func TestRelayResistance(t *testing.T) {
 		{"at once", func(int) time.Duration { return 0 }, nil, "0000000002", 1, contactless.Approved, ""},
 		{"as long as the card says", func(int) time.Duration { return 9200 * time.Microsecond }, nil, "0000000002", 1, contactless.Approved, ""},
 		{"at the end of the grace", func(int) time.Duration { return 14200 * time.Microsecond }, nil, "0000000002", 1, contactless.Approved, ""},
-		{"a relay of 25 ms", func(int) time.Duration { return 34 * ms }, nil, "000000000A", 3, contactless.OnlineRequest, "far away"},
+		{"a relay of 25 ms", func(int) time.Duration { return 34 * ms }, nil, "0000000006", 3, contactless.OnlineRequest, "far away"},
 		{"a relay of 100 ms", func(int) time.Duration { return 109 * ms }, nil, "000000000E", 3, contactless.OnlineRequest, "far away"},
 		{"slow once", func(n int) time.Duration { return time.Duration(1-min(n, 1)) * 39 * ms }, nil, "0000000002", 2, contactless.Approved, ""},
 		{"slow twice", func(n int) time.Duration { return time.Duration(2-min(n, 2)) * 39 * ms }, nil, "0000000002", 3, contactless.Approved, ""},
@@ -66,7 +66,7 @@ func TestRelayResistance(t *testing.T) {
 			r := *a.Contactless.Relay
 			r.Transmission = ms
 			a.Contactless.Relay = &r
-		}, "0000000006", 1, contactless.OnlineRequest, ""},
+		}, "000000000A", 1, contactless.OnlineRequest, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &watch{taptest.Now()}
