@@ -36,7 +36,8 @@ type Config struct {
 	TransactionLimit, DeviceLimit, FloorLimit, CVMLimit *uint64
 	// CVMRequired and CVMNotRequired are byte 2 of the terminal capabilities
 	// above and up to the CVM limit (DF8118, DF8119). Zero takes the
-	// terminal's, and "no CVM".
+	// terminal's, and "no CVM"; a PIN to be verified by the card is left out of
+	// both.
 	CVMRequired, CVMNotRequired byte
 	// NoDeviceCVM leaves verification by devices out (DF811B, bit 6).
 	NoDeviceCVM bool
@@ -88,6 +89,7 @@ func New(c Config) (*Kernel, error) {
 	if c.TornLifetime <= 0 {
 		c.TornLifetime = defaultLifetime
 	}
+	c.CVMRequired, c.CVMNotRequired = c.CVMRequired&^offlinePIN, c.CVMNotRequired&^offlinePIN
 	if c.CVMNotRequired == 0 {
 		c.CVMNotRequired = tags.CapNoCVM
 	}

@@ -32,7 +32,7 @@ func (t *transaction) chooseCVM(context.Context) error {
 	}
 	terminal := t.a.Config.Terminal
 	terminal.Capabilities = t.capabilities
-	for _, rule := range list.Rules {
+	for n, rule := range list.Rules {
 		if !emv.RuleApplies(terminal, t.a.Transaction, rule, list, t.d.Get) {
 			continue
 		}
@@ -44,14 +44,16 @@ func (t *transaction) chooseCVM(context.Context) error {
 			t.take(rule)
 			return nil
 		}
-		if m == tags.CVMFail || !rule.CVM.ContinueOnFailure() {
-			results := tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, tags.CVMResultFailed}
-			if m == tags.CVMFail {
-				results = tags.CVMResultsValue{byte(rule.CVM), byte(rule.Condition), tags.CVMResultFailed}
-			}
-			t.unverified(results)
-			return nil
+		if rule.CVM.ContinueOnFailure() && n+1 < len(list.Rules) {
+			// CVM.19: a rule that says "fail" too may leave it to the next.
+			continue
 		}
+		results := tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, tags.CVMResultFailed}
+		if m == tags.CVMFail {
+			results = tags.CVMResultsValue{byte(rule.CVM), byte(rule.Condition), tags.CVMResultFailed}
+		}
+		t.unverified(results)
+		return nil
 	}
 	t.unverified(tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, tags.CVMResultFailed})
 	return nil
@@ -66,6 +68,11 @@ func (t *transaction) byDevice() {
 	}
 	t.choose(contactless.CVMNoCVM, tags.CVMResultsValue{byte(tags.CVMNotAvailable), 0, tags.CVMResultSuccessful})
 }
+
+// offlinePIN are the methods of byte 2 of the terminal capabilities that the
+// terminal may have by contact alone: a contactless card is sent no PIN, and one
+// that nobody verified must not count as verified.
+const offlinePIN = tags.CapPlaintextPIN | tags.CapEncipheredPIN
 
 // take notes the method of a rule (CVM.18).
 func (t *transaction) take(rule tags.CVMRule) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/payunit/payunit/cardreader/apdu"
 	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
@@ -119,7 +120,7 @@ func (t *transaction) check(ctx context.Context) error {
 		if required == 0 {
 			required = t.a.Config.Terminal.Capabilities[1]
 		}
-		t.setCapabilities(required)
+		t.setCapabilities(required &^ offlinePIN)
 	}
 	return t.balance(ctx, tags.BalanceBefore)
 }
@@ -171,8 +172,15 @@ func (t *transaction) analyse(context.Context) error {
 	if t.over(t.k.c.FloorLimit) {
 		t.d.TVR.Set(tags.TVRFloorLimitExceeded)
 	}
+	if t.a.Transaction.ForceOnline {
+		t.d.TVR.Set(tags.TVRMerchantForcedOnline)
+	}
 	var why []string
 	t.request, why = emv.ActionAnalysis(t.a.Config.Terminal, t.k.c.Application, t.d.TVR, t.d.Get)
+	if t.a.Transaction.ForceOnline && t.request == apdu.RefTC {
+		// Whatever the action codes make of that bit.
+		t.request = apdu.RefARQC
+	}
 	if len(why) > 0 {
 		// Byte 5 of the TVR means other things here than by contact: the bits
 		// are not put in words.
