@@ -52,7 +52,8 @@ func Preprocess(s Settings, t emv.Transaction) Indicators {
 	if i.TTQ == nil {
 		return i
 	}
-	if i.FloorLimitExceeded || i.StatusCheckRequested {
+	// A wish of the merchant's is beside the book's reasons.
+	if i.FloorLimitExceeded || i.StatusCheckRequested || t.ForceOnline {
 		i.TTQ.Set(tags.TTQOnlineCryptogramRequired)
 	}
 	if i.ZeroAmount {

@@ -31,6 +31,10 @@ func TestDecisions(t *testing.T) {
 		cmds    int // 0: not counted
 	}{
 		{name: "offline up to the floor limit", minor: 2000, card: "mchip", kind: contactless.Approved, cvm: contactless.CVMNoCVM, oda: "CDA ok", tvr: "0000000002", results: "1F0302", cmds: 10},
+		{name: "online by the merchant's wish", minor: 2000, card: "mchip", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "CDA ok", tvr: "0000000802",
+			tap: func(p *taptest.Tap) { p.Transaction.ForceOnline = true }},
+		{name: "denied against the merchant's wish", minor: 2000, card: "mchip", kind: contactless.TryAnotherInterface, why: "action code",
+			config: func(c *c2.Config) { c.Application.TACDenial = [5]byte{0, 0, 0, 0x08, 0} }, tap: func(p *taptest.Tap) { p.Transaction.ForceOnline = true }},
 		{name: "online above it", minor: 2001, card: "mchip", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "CDA ok", tvr: "0000008002", results: "1F0302"},
 		{name: "no verification at the CVM limit", minor: 5000, card: "mchip", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "CDA ok", tvr: "0000008002", results: "1F0302"},
 		{name: "online PIN above it", minor: 5001, card: "mchip", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "CDA ok", tvr: "0000048002", results: "420300"},

@@ -33,6 +33,8 @@ func TestDecisions(t *testing.T) {
 		cmds  int // 0: not counted
 	}{
 		{name: "offline below the floor limit", minor: 1000, card: "default", kind: contactless.Approved, cvm: contactless.CVMNoCVM, oda: "DDA ok", cmds: 8},
+		{name: "online by the merchant's wish", minor: 1000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none",
+			tap: func(p *tap) { p.Transaction.ForceOnline = true }},
 		{name: "online above it, in three commands", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none", cmds: 3},
 		{name: "online PIN from the CVM limit on", minor: 5000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "none", cmds: 3},
 		{name: "signature", minor: 5000, card: "tap-signature", kind: contactless.OnlineRequest, cvm: contactless.CVMSignature, oda: "none"},
