@@ -31,6 +31,13 @@ func (a *ATR) EMV(warm bool) error {
 	if c, ok := a.Character('C', 2); ok && (first != 0 || c.Value != 0x0A) {
 		return a.reject('C', 2, "must be 0A, and of T=0")
 	}
+	// 8.3.3.8: 1, and behind T=0 the E of EMV 4.3 or the 15 of the Level 1
+	// specification too.
+	if c, ok := a.Character('D', 2); ok {
+		if t := c.Value & 0x0F; t != 1 && (first != 0 || t < 14) {
+			return a.reject('D', 2, fmt.Sprintf("T=%d cannot follow T=%d", t, first))
+		}
+	}
 	if first == 1 {
 		return a.emvT1()
 	}
