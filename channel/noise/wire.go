@@ -292,6 +292,9 @@ func readHandshake(r io.Reader, limit int) ([]byte, error) {
 	switch {
 	case isRefusal(head, n):
 		return nil, channel.ErrRefused
+	case head[0] >= 20 && head[0] <= 23 && head[1] == 3:
+		// A TLS record begins with its type and a version (RFC 8446, 5.1).
+		return nil, fmt.Errorf("%w: in the handshake: the other end speaks TLS", channel.ErrFormat)
 	case head[0] != frameHandshake || head[1] != 0 || n > limit:
 		return nil, fmt.Errorf("%w: in the handshake", channel.ErrFormat)
 	}

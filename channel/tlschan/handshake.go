@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
@@ -119,6 +120,10 @@ func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 		return err
 	}))
 	if err := t.HandshakeContext(ctx); err != nil {
+		if errors.Is(err, errOther) {
+			_ = rw.SetWriteDeadline(time.Now().Add(grace))
+			_, _ = rw.Write(refusal[:])
+		}
 		return nil, err
 	}
 	c := newConn(under, t, k.c.Now, &k.frames)

@@ -22,6 +22,11 @@ const (
 	versionLater = 0x0303
 
 	recordHeaderLen = 5
+
+	// The types of records (RFC 8446, 5.1).
+	recordFirst = 20
+	recordAlert = 21
+	recordLast  = 23
 )
 
 // strict is a stream under TLS that looks at the records' headers on their way
@@ -29,6 +34,7 @@ const (
 type strict struct {
 	patient.Stream
 	first  bool // the next record is a client's first
+	begun  bool // something has come
 	header [recordHeaderLen]byte
 	have   int // bytes of header
 	body   int // bytes of a record's body that are still to come
@@ -56,7 +62,18 @@ func (s *strict) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// errOther: what comes first is no TLS record.
+var errOther = fmt.Errorf("%w: the other end does not speak TLS", channel.ErrFormat)
+
+// refusal is what a server answers to that: an alert, unexpected_message (RFC 8446,
+// 6), which shows what is spoken here.
+var refusal = [...]byte{recordAlert, versionLater >> 8, versionLater & 0xFF, 0, 2, 2, 10}
+
 func (s *strict) check(b []byte) error {
+	if !s.begun && len(b) > 0 && (b[0] < recordFirst || b[0] > recordLast) {
+		return errOther
+	}
+	s.begun = s.begun || len(b) > 0
 	for len(b) > 0 {
 		if s.body > 0 {
 			n := min(s.body, len(b))
