@@ -50,7 +50,7 @@ func (t *transaction) balance(ctx context.Context, into tlv.Tag) error {
 // cryptogram recovers a torn transaction or asks for a cryptogram, and judges the
 // answer (S456.43 to S11).
 func (t *transaction) cryptogram(ctx context.Context) (contactless.Outcome, error) {
-	if torn := t.k.torn.take(t.d.PAN, t.d.PSN(), t.a.Config.Now()); torn != nil && t.recoverable() {
+	if torn := t.k.torn.take(t.d.PAN, t.d.PSN(), t.a.Config.Now()); torn != nil && t.recoverable() && torn.of(t) {
 		x := t.recover(torn)
 		r, err := t.a.Send(ctx, stepRecover, "RECOVER AC", x.command)
 		switch {

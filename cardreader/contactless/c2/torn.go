@@ -1,6 +1,7 @@
 package c2
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/cardreader/tlv"
 )
 
 // insRecover is RECOVER AC (Book C-2, 5.8).
@@ -28,6 +30,20 @@ func (r *tornRecord) wipe() {
 	r.run.d.Wipe()
 	r.pan.Wipe()
 	clear(r.related)
+}
+
+// of reports whether the answer that was lost would be about a payment: its
+// amounts, currency and kind are what the cryptogram is over. The book leaves that
+// to the terminal, which learns the torn transaction's amount from the outcome.
+func (r *tornRecord) of(t *transaction) bool {
+	for _, tag := range []tlv.Tag{tags.AmountAuthorised, tags.AmountOther, tags.TransactionCurrencyCode, tags.TransactionType} {
+		torn, _ := r.run.d.Value(tag)
+		now, _ := t.d.Value(tag)
+		if !bytes.Equal(torn, now) {
+			return false
+		}
+	}
+	return true
 }
 
 // tornLog is the log of torn transactions.

@@ -12,6 +12,8 @@ import (
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/tlv"
+	"github.com/payunit/payunit/payment/money"
 )
 
 // TestTearing takes the card away at each command, before and after it was
@@ -141,5 +143,58 @@ func TestRecoveredIsTheTornTransaction(t *testing.T) {
 	un := s.Field55(tags.UnpredictableNumber)
 	if len(un) != 3+4 || !strings.Contains(string(sent), string(un[3:])) {
 		t.Errorf("field 55 has %X, which the card was not sent", un)
+	}
+}
+
+// TestTornOfAnotherPayment: the answer to a torn transaction is for the payment
+// that it was about. One of another amount, currency or kind has the card asked
+// anew, or the card's word for a small amount would stand for a large one.
+func TestTornOfAnotherPayment(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		alter func(*emv.Transaction)
+	}{
+		{"amount", func(x *emv.Transaction) { x.Amount = taptest.Euro(t, 1900) }},
+		{"cashback", func(x *emv.Transaction) { x.Other = taptest.Euro(t, 500) }},
+		{"type", func(x *emv.Transaction) { x.Type = 0x20 }},
+		{"currency", func(x *emv.Transaction) {
+			chf, err := money.ByCode("CHF")
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.Amount = money.New(x.Amount.Minor, chf)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTap(t, 1000, nil)
+			r := p.Reader(t)
+			field := p.Field(simcard.NewField("field", taptest.Card(t, "mchip", nil, simcard.Fault{Action: simcard.RemoveAfter, At: simcard.OnFirstGAC, Nth: 1})))
+			// Torn, and given up.
+			e := r.Begin(field, p.Transaction)
+			if _, err := e.Activate(t.Context(), contactless.StartA, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			x := p.Transaction
+			c.alter(&x)
+			s, err := r.Pay(t.Context(), field, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if why := strings.Join(s.Outcome().Reasons, ";"); strings.Contains(why, "torn before") {
+				t.Errorf("outcome %s: %s", s.Final(), why)
+			}
+			minor, err := tlv.ParseN(s.Field55(tags.AmountAuthorised)[3:])
+			if err != nil || int64(minor) != x.Amount.Minor {
+				t.Errorf("the cryptogram is about %d, the payment about %d: %v", minor, x.Amount.Minor, err)
+			}
+		})
 	}
 }
