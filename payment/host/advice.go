@@ -251,6 +251,9 @@ func bookBack(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
 	if err := refunded(tx, o, -1); err != nil {
 		return err
 	}
+	if err := uncount(tx, o, a, 1, a.Amount.Minor); err != nil {
+		return err
+	}
 	o.State, o.Authorisation = ledger.OrderOpen, ledger.Key{}
 	return tx.PutOrder(o)
 }

@@ -81,6 +81,9 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 		e.Postings[1].Amount = o.Amount
 		e.Postings = append(e.Postings, ledger.Posting{Account: from, Amount: money.New(rest, o.Amount.Currency)})
 	}
+	if err := uncount(tx, held, &a, 0, a.Amount.Minor-o.Amount.Minor); err != nil {
+		return reply{}, err
+	}
 	if _, err := tx.Post(e); err != nil {
 		return reply{}, fmt.Errorf("host: completing a pre-authorisation: %w", err)
 	}

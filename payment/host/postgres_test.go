@@ -19,6 +19,10 @@ func TestPostgres(t *testing.T) {
 	t.Run("concurrent repeats", func(t *testing.T) { concurrentRepeats(t, newRig(t)) })
 	t.Run("reversal races", func(t *testing.T) { reversalRaces(t, newRig) })
 	t.Run("many terminals, one order", func(t *testing.T) { manyTerminalsOneOrder(t, newRig(t)) })
+	t.Run("a card at two servers", func(t *testing.T) {
+		r := newRig(t)
+		velocityOfServers(t, r, openRig(t, r.path))
+	})
 	t.Run("another server takes over", func(t *testing.T) {
 		r := newRig(t)
 		u := r.enrol(1, 4)

@@ -203,7 +203,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 		expiry = m.Track2.Expiry()
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
-		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Credit: o.Type == string(trade.Refund),
+		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Time: a.Created, Credit: o.Type == string(trade.Refund),
 		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
 	})
 	if err != nil {

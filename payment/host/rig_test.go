@@ -108,16 +108,7 @@ func openRig(t testing.TB, path string) *rig {
 	if r.reg, err = NewRegistry(RegistryConfig{Ledger: r.l, Key: key(0x77, 32), Now: clock}); err != nil {
 		t.Fatal(err)
 	}
-	cards, err := issuer.ParseCards(strings.NewReader(fmt.Sprintf(
-		`{"cards":[{"pan":%q,"psn":"00","expiry":"3112","imk_ac":%q,"imk_smi":%q,"imk_smc":%q,"derivation":"A","session":"csk","cvn":"18","pin":%q,"balance":%d,"currency":"EUR"}]}`,
-		testPAN, testIMK, testIMK, testIMK, testPIN, opening)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	iss, err := issuer.New(issuer.Config{Cards: cards, Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
+	iss := r.issuer(clock)
 	r.s, err = New(Config{
 		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32), Limits: Limits{Rate: 1e9},
 		Dialect: acquirer.Default().WithClock(clock), Now: clock,
@@ -142,6 +133,22 @@ func openRig(t testing.TB, path string) *rig {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// issuer makes an issuer of the test card, with velocity limits.
+func (r *rig) issuer(clock func() time.Time, limits ...issuer.Velocity) *issuer.Issuer {
+	r.t.Helper()
+	cards, err := issuer.ParseCards(strings.NewReader(fmt.Sprintf(
+		`{"cards":[{"pan":%q,"psn":"00","expiry":"3112","imk_ac":%q,"imk_smi":%q,"imk_smc":%q,"derivation":"A","session":"csk","cvn":"18","pin":%q,"balance":%d,"currency":"EUR"}]}`,
+		testPAN, testIMK, testIMK, testIMK, testPIN, opening)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	i, err := issuer.New(issuer.Config{Cards: cards, Velocity: limits, Now: clock})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return i
 }
 
 func (r *rig) close() {

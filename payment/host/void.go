@@ -61,6 +61,9 @@ func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Or
 	if _, err := tx.Post(e); err != nil {
 		return reply{}, err
 	}
+	if err := uncount(tx, paid, &a, 1, a.Amount.Minor); err != nil {
+		return reply{}, err
+	}
 	paid.State, paid.Amount = ledger.OrderVoided, whole
 	if err := tx.PutOrder(paid); err != nil {
 		return reply{}, err

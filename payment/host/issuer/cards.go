@@ -68,7 +68,9 @@ type card struct {
 	pvv     string
 	opening money.Amount
 	limit   int64
-	blocked bool
+	// velocity are limits of its own, in place of the issuer's.
+	velocity []Velocity
+	blocked  bool
 }
 
 func (k *card) wipe() {
@@ -131,23 +133,24 @@ func (t *text) UnmarshalJSON(b []byte) error {
 
 // entry is a card in the file.
 type entry struct {
-	PAN        text   `json:"pan"`
-	PSN        text   `json:"psn"`
-	Expiry     text   `json:"expiry"`
-	AC         text   `json:"imk_ac"`
-	SMI        text   `json:"imk_smi"`
-	SMC        text   `json:"imk_smc"`
-	Derivation text   `json:"derivation"`
-	Session    text   `json:"session"`
-	CVN        text   `json:"cvn"`
-	PIN        text   `json:"pin"`
-	PVK        text   `json:"pvk"`
-	PVKI       text   `json:"pvki"`
-	PVV        text   `json:"pvv"`
-	Balance    *int64 `json:"balance"`
-	Currency   text   `json:"currency"`
-	Limit      *int64 `json:"limit"`
-	Blocked    bool   `json:"blocked"`
+	PAN        text       `json:"pan"`
+	PSN        text       `json:"psn"`
+	Expiry     text       `json:"expiry"`
+	AC         text       `json:"imk_ac"`
+	SMI        text       `json:"imk_smi"`
+	SMC        text       `json:"imk_smc"`
+	Derivation text       `json:"derivation"`
+	Session    text       `json:"session"`
+	CVN        text       `json:"cvn"`
+	PIN        text       `json:"pin"`
+	PVK        text       `json:"pvk"`
+	PVKI       text       `json:"pvki"`
+	PVV        text       `json:"pvv"`
+	Balance    *int64     `json:"balance"`
+	Currency   text       `json:"currency"`
+	Limit      *int64     `json:"limit"`
+	Velocity   []Velocity `json:"velocity"`
+	Blocked    bool       `json:"blocked"`
 }
 
 func (e *entry) wipe() {
@@ -162,10 +165,12 @@ func (e *entry) wipe() {
 //	  "imk_ac":"HEX","imk_smi":"HEX","imk_smc":"HEX",
 //	  "derivation":"A|B","session":"csk|emv2000|mchip|none","cvn":"10|17|18|HEX",
 //	  "pin":"1234","balance":100000,"currency":"EUR",
-//	  "limit":50000,"blocked":false}]}
+//	  "limit":50000,"velocity":[{"days":1,"count":10,"amount":100000}],
+//	  "blocked":false}]}
 //
 // Expiry is YYMM; balance and limit are minor units of the currency. The limit of
-// one payment, and blocked, may be left out: no limit of its own, not blocked.
+// one payment, velocity, as Velocity has it, and blocked may be left out: no limits of
+// its own, not blocked.
 // In place of "pin", "pvk":"HEX","pvki":"1","pvv":"1234" let the issuer verify a PIN
 // that it does not know. Derivation, session and cvn are as cryptogram.ParseScheme reads them.
 // Members that are not in this list, and a card that is in it twice, are refused.
@@ -292,6 +297,12 @@ func parseCard(raw []byte) (*card, *CardsError) {
 		return bad("balance", "want 0 to 12 digits of minor units")
 	}
 	k.opening = money.New(*e.Balance, currency)
+	for i, v := range e.Velocity {
+		if member, reason := v.check(); reason != "" {
+			return bad(fmt.Sprintf("velocity[%d].%s", i, member), reason)
+		}
+	}
+	k.velocity = e.Velocity
 	if e.Limit != nil {
 		if *e.Limit <= 0 || *e.Limit > money.MaxMinor {
 			return bad("limit", "want 1 to 12 digits of minor units")

@@ -33,12 +33,70 @@ func (f *fields) verifiedHolder() (verified, known bool) {
 	return false, false
 }
 
-// contradicted reports whether terminal and card differ on the holder's
-// verification. The terminal's results are not in every cryptogram, and a wedge may
-// have made either believe what suited it (Murdoch and others: Chip and PIN is
-// Broken, IEEE S&P 2010; Basin, Sasse, Toro-Pozo: The EMV Standard: Break, Fix,
-// Verify, IEEE S&P 2021).
-func (f *fields) contradicted() bool {
-	verified, known := f.verifiedHolder()
-	return known && f.claimsHolder() && !verified
+// contradicted says how terminal and card, or the terminal's own results, differ;
+// "" when they agree. The terminal's results and tag 9F27 are not in every
+// cryptogram, and a wedge may have made either side believe what suited it
+// (Murdoch and others: Chip and PIN is Broken, IEEE S&P 2010; Basin, Sasse,
+// Toro-Pozo: The EMV Standard: Break, Fix, Verify, IEEE S&P 2021). A layout of the
+// issuer's own says nothing here.
+func (f *fields) contradicted() string {
+	if verified, known := f.verifiedHolder(); known && f.claimsHolder() && !verified {
+		return "the terminal says that card or device verified the holder, and the card says that it did not"
+	}
+	if kind, known := f.returned(); known && kind != f.cid&0xC0 {
+		return "the cryptogram is of another type than the card's results say"
+	}
+	tvr, cvm := f.objects[tags.TVR], f.objects[tags.CVMResults]
+	if len(cvm) != 3 {
+		return ""
+	}
+	if len(tvr) == 5 {
+		// Book 3, Annex C5, byte 3.
+		const unsuccessful, tries, pad, entered = 0x80, 0x20, 0x10, 0x08
+		switch {
+		case tvr[2]&unsuccessful != 0 && cvm[2] == tags.CVMResultSuccessful:
+			return "the TVR says that the holder was not verified, and the CVM results say verified"
+		case tvr[2]&(tries|pad|entered) != 0 && f.claimsHolder() && cvm[2] == tags.CVMResultSuccessful:
+			return "the TVR says that no PIN was given to the card, and the CVM results say that it was right"
+		}
+	}
+	if able := f.objects[tags.TerminalCapabilities]; len(able) == 3 && lacks(able[1], tags.CVM(cvm[0]).Method()) {
+		return "the CVM results have a method that the terminal is not capable of"
+	}
+	return ""
 }
+
+// lacks reports whether a method is not among a terminal's capabilities (Book 4,
+// A2, byte 2). What has no bit there is not lacking.
+func lacks(able byte, m tags.CVM) bool {
+	const plaintext, online, signature, enciphered = 0x80, 0x40, 0x20, 0x10
+	need := map[tags.CVM]byte{
+		tags.CVMPlaintextPIN: plaintext, tags.CVMPlaintextPINSignature: plaintext | signature, tags.CVMOnlinePIN: online,
+		tags.CVMEncipheredPIN: enciphered, tags.CVMEncipheredPINSignature: enciphered | signature, tags.CVMSignature: signature,
+	}[m]
+	return able&need != need
+}
+
+// returned is which type of cryptogram the card says that it has given last in this
+// transaction, by the bits of tag 9F27: that of the second GENERATE AC, or where the second GENERATE
+// AC was not asked for the first.
+func (f *fields) returned() (kind byte, known bool) {
+	var b byte
+	switch d := tags.ParseIAD(f.card.IAD); d.Format {
+	case tags.IADVisa:
+		b = d.CVR[1]
+	case tags.IADMChip, tags.IADCCD:
+		b = d.CVR[0]
+	default:
+		return 0, false
+	}
+	second, first := b&0xC0, b<<2&0xC0
+	if second == notRequested {
+		return first, true
+	}
+	return second, true
+}
+
+// notRequested are the bits for the second GENERATE AC in the results of the
+// first.
+const notRequested = 0x80

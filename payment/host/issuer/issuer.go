@@ -38,6 +38,7 @@ const (
 	CodeWrongPIN     = "55"
 	CodeNotPermitted = "57" // the account is in another currency
 	CodeOverLimit    = "61"
+	CodeFrequency    = "65" // used too often
 	CodeRestricted   = "62" // blocked
 	CodePINTries     = "75"
 )
@@ -61,6 +62,9 @@ type Config struct {
 	// card's currency, for cards without a limit of their own. Zero means
 	// none.
 	Limit int64
+	// Velocity is how much a card may be used for, for cards without limits of
+	// their own. Nil means no limit.
+	Velocity []Velocity
 	// PINTries is how many wrong PINs in a row a card allows. Zero means
 	// DefaultPINTries.
 	PINTries int
@@ -88,6 +92,11 @@ func New(c Config) (*Issuer, error) {
 	if c.Limit < 0 || c.PINTries < 0 {
 		return nil, fmt.Errorf("%w: a limit is negative", ErrConfig)
 	}
+	for _, v := range c.Velocity {
+		if member, reason := v.check(); reason != "" {
+			return nil, fmt.Errorf("%w: Velocity: %s: %s", ErrConfig, member, reason)
+		}
+	}
 	if c.PINTries == 0 {
 		c.PINTries = DefaultPINTries
 	}
@@ -113,6 +122,9 @@ type Request struct {
 	// none.
 	Expiry string
 	Amount money.Amount
+	// Time is when the payment is counted, for velocity limits; zero means now.
+	// GiveBack needs the same.
+	Time time.Time
 	// Credit: the amount is given to the cardholder, as a refund is. Limit and
 	// balance do not count.
 	Credit bool
@@ -159,6 +171,9 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	if err := ctx.Err(); err != nil {
 		return Decision{}, fmt.Errorf("issuer: %w", err)
 	}
+	if r.Time.IsZero() {
+		r.Time = i.c.Now()
+	}
 	if r.PSN == "" {
 		r.PSN = "00"
 	}
@@ -200,6 +215,11 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	} else {
 		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
 	}
+	if d.Code == "" {
+		if d.Code, d.Reason, err = i.velocity(tx, k, r); err != nil {
+			return Decision{}, err
+		}
+	}
 	if d.Code == "" && (r.Credit || r.Inquiry || r.Offline) {
 		d.Code, d.Reason = CodeApproved, "approved"
 	}
@@ -212,6 +232,9 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		return Decision{}, err
 	}
 	if d.Approved() || d.Code == CodePartial {
+		if err := i.spend(tx, k, r, d); err != nil {
+			return Decision{}, err
+		}
 		if d.AuthCode, err = i.authCode(); err != nil {
 			return Decision{}, err
 		}
@@ -268,6 +291,7 @@ func (i *Issuer) state(tx ledger.Tx, k *card) (ledger.Card, error) {
 // decide applies the rules that need no money. It returns "" when none speaks
 // against the payment, and keeps the PIN tries in state.
 func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code, reason string) {
+	contradiction := f.contradicted()
 	switch {
 	case r.Offline && f.cid&0xC0 != 0x40:
 		return CodeNotHonoured, "the card did not approve (its cryptogram is no TC)"
@@ -279,8 +303,8 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 		return CodeExpired, "the card has expired"
 	case k.blocked || state.Blocked:
 		return CodeRestricted, "the card is blocked"
-	case f.contradicted():
-		return CodeNotHonoured, "the terminal says that card or device verified the holder, and the card says that it did not"
+	case contradiction != "":
+		return CodeNotHonoured, contradiction
 	case f.onlinePIN() && r.PIN.Len() == 0:
 		return CodeNotHonoured, "the results say online PIN, and no PIN came"
 	case r.PIN.Len() > 0 && state.PINTries == 0:

@@ -86,6 +86,16 @@ type desk struct {
 	k *card
 	// at counts the card's transactions.
 	atc uint16
+	// alter changes what card and terminal say.
+	alter func(s *sayings)
+}
+
+// sayings are parts of field 55.
+type sayings struct {
+	iad, cvm, tvr []byte
+	cid           byte
+	// capabilities is tag 9F33, nil when it is left out.
+	capabilities []byte
 }
 
 func newDesk(t *testing.T, c Config, l line) *desk {
@@ -121,28 +131,35 @@ func (d *desk) requestATC(atc uint16, minor int64, pin string) Request {
 	iad := []byte{0x06, 0x01, d.k.scheme.CVN.Number(), 0x03, 0xA0, 0xB8, 0x00}
 	if v := d.k.scheme.CVN; v >= cryptogram.MChip10 && v <= cryptogram.MChip15 {
 		// Key index and version stand first, and there is more of it.
-		iad = append([]byte{0x01, v.Number()}, make([]byte, 16)...)
+		iad = append([]byte{0x01, v.Number(), 0xA0}, make([]byte, 15)...)
 	}
 	cvm := []byte{0x1F, 0x03, 0x02}
 	tvr := []byte{0, 0, 0, 0x80, 0}
 	if pin != "" {
 		cvm, tvr[2] = []byte{0x02, 0x03, 0x00}, 0x04
 	}
+	s := sayings{iad: iad, cvm: cvm, tvr: tvr, cid: 0x80}
+	if d.alter != nil {
+		d.alter(&s)
+	}
 	icc := tlv.Append(nil, tags.AmountAuthorised, bcd[:])
 	icc = tlv.Append(icc, tags.AmountOther, make([]byte, 6))
 	icc = tlv.Append(icc, tags.TerminalCountryCode, []byte{0x02, 0x80})
-	icc = tlv.Append(icc, tags.TVR, tvr)
+	icc = tlv.Append(icc, tags.TVR, s.tvr)
 	icc = tlv.Append(icc, tags.TransactionCurrencyCode, []byte{0x09, 0x78})
 	icc = tlv.Append(icc, tags.TransactionDate, []byte{0x26, 0x11, 0x24})
 	icc = tlv.Append(icc, tags.TransactionType, []byte{0})
 	icc = tlv.Append(icc, tags.UnpredictableNumber, []byte{1, 2, 3, 4})
 	icc = tlv.Append(icc, tags.AIP, []byte{0x3C, 0x00})
 	icc = tlv.Append(icc, tags.ATC, binary.BigEndian.AppendUint16(nil, atc))
-	icc = tlv.Append(icc, tags.IssuerApplicationData, iad)
-	icc = tlv.Append(icc, tags.CID, []byte{0x80})
-	icc = tlv.Append(icc, tags.CVMResults, cvm)
+	icc = tlv.Append(icc, tags.IssuerApplicationData, s.iad)
+	icc = tlv.Append(icc, tags.CID, []byte{s.cid})
+	icc = tlv.Append(icc, tags.CVMResults, s.cvm)
+	if s.capabilities != nil {
+		icc = tlv.Append(icc, tags.TerminalCapabilities, s.capabilities)
+	}
 	ac, err := d.k.scheme.Cryptogram(d.k.keys.AC, func(t tlv.Tag) ([]byte, bool) { return tlv.Find(icc, t) },
-		cryptogram.Card{AIP: [2]byte{0x3C, 0}, ATC: atc, IAD: iad})
+		cryptogram.Card{AIP: [2]byte{0x3C, 0}, ATC: atc, IAD: s.iad})
 	if err != nil {
 		d.t.Fatal(err)
 	}

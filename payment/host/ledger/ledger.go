@@ -56,6 +56,7 @@ type Tx interface {
 	Outbox
 	Tickets
 	Cards
+	Spendings
 	Book
 	Reader
 }
@@ -132,6 +133,17 @@ type Cards interface {
 	Card(ref string) (Card, error)
 	// PutCard writes a card's state.
 	PutCard(c Card) error
+}
+
+// Spendings are what cards were used for, a record for each card and day.
+type Spendings interface {
+	// Spending returns a card's day, with zeros when it was not used.
+	Spending(card string, day int64) (Spending, error)
+	// PutSpending writes a card's day.
+	PutSpending(s Spending) error
+	// SpentSince returns the sum of the card's days from day on, as of that
+	// day.
+	SpentSince(card string, day int64) (Spending, error)
 }
 
 // Book is the money.

@@ -35,6 +35,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"sequences", sequences},
 		{"authorisations", authorisations},
 		{"cards", cards},
+		{"spendings", spendings},
 		{"outgoing messages", outbox},
 		{"tickets", tickets},
 		{"batches", batches},

@@ -48,6 +48,7 @@ type Ledger struct {
 	sequences map[string]uint64
 	outgoing  map[string]ledger.Outgoing
 	tickets   map[string]ledger.Ticket
+	spendings map[cardDay]ledger.Spending
 }
 
 type account struct{ name, currency string }
@@ -61,6 +62,7 @@ func New() *Ledger {
 		activations: map[string]ledger.Activation{}, auths: map[ledger.Key]ledger.Authorisation{}, cards: map[string]ledger.Card{},
 		batches: map[account]ledger.Batch{},
 		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{}, outgoing: map[string]ledger.Outgoing{}, tickets: map[string]ledger.Ticket{},
+		spendings: map[cardDay]ledger.Spending{},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 5 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 6 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -108,6 +108,7 @@ var postgresSchema = [...]string{
 	postgresOutgoing,
 	postgresTickets,
 	ticketsByExpiry,
+	postgresSpendings,
 	`CREATE TABLE turn (number BIGINT NOT NULL)`,
 	`INSERT INTO turn (number) VALUES (0)`,
 	`CREATE TABLE payunit_ledger (version BIGINT NOT NULL)`,
@@ -120,6 +121,7 @@ var postgresUpgrades = [...][]string{
 	{postgresBatches, `UPDATE payunit_ledger SET version = 3`},
 	{postgresOutgoing, `UPDATE payunit_ledger SET version = 4`},
 	{postgresTickets, ticketsByExpiry, `UPDATE payunit_ledger SET version = 5`},
+	{postgresSpendings, `UPDATE payunit_ledger SET version = 6`},
 }
 
 const postgresTickets = `CREATE TABLE tickets (

@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 5
+const version = 6
 
-// schema is version 5 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 6 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -113,6 +113,7 @@ var schema = [...]string{
 	sqliteOutgoing,
 	sqliteTickets,
 	ticketsByExpiry,
+	sqliteSpendings,
 	fmt.Sprintf(`PRAGMA application_id = %d`, application),
 	fmt.Sprintf(`PRAGMA user_version = %d`, version),
 }
@@ -128,6 +129,7 @@ var upgrades = [...][]string{
 	{sqliteBatches, `PRAGMA user_version = 3`},
 	{sqliteOutgoing, `PRAGMA user_version = 4`},
 	{sqliteTickets, ticketsByExpiry, `PRAGMA user_version = 5`},
+	{sqliteSpendings, `PRAGMA user_version = 6`},
 }
 
 const sqliteTickets = `CREATE TABLE tickets (

@@ -99,7 +99,7 @@ func TestUpgrade(t *testing.T) {
 	ledgertest.Sample(t, l)
 	db := s.db(t)
 	for _, q := range []string{
-		"DROP TABLE tickets", "DROP TABLE outgoing", "DROP TABLE batches", "ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "ALTER TABLE orders DROP COLUMN cashback", "PRAGMA user_version = 1",
+		"DROP TABLE spendings", "DROP TABLE tickets", "DROP TABLE outgoing", "DROP TABLE batches", "ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "ALTER TABLE orders DROP COLUMN cashback", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.Exec(q); err != nil {
 			t.Fatal(err)
