@@ -10,7 +10,6 @@
 package console
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -144,21 +143,26 @@ func (c *Console) key(ctx context.Context, after time.Time) (byte, error) {
 	}
 }
 
+// idleReads is how many reads may bring neither a byte nor an error.
+const idleReads = 100
+
+// read reads into a buffer of its own, and zeroes each byte as it passes it on: on
+// the accessible keypad they are the digits of a PIN.
 func (c *Console) read() {
 	defer close(c.keys)
-	r := bufio.NewReaderSize(c.in, 16)
-	var at time.Time
-	for {
+	var buf [16]byte
+	for idle := 0; idle < idleReads; idle++ {
+		n, err := c.in.Read(buf[:])
 		// What one read brought came at one moment.
-		fresh := r.Buffered() == 0
-		b, err := r.ReadByte()
+		at := time.Now()
+		for i := range n {
+			b := buf[i]
+			buf[i], idle = 0, 0
+			c.keys <- key{b, at}
+		}
 		if err != nil {
 			return
 		}
-		if fresh {
-			at = time.Now()
-		}
-		c.keys <- key{b, at}
 	}
 }
 

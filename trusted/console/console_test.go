@@ -338,3 +338,67 @@ func TestTries(t *testing.T) {
 		}
 	}
 }
+
+// keeper hands its input out in one piece, and keeps the buffer that it filled.
+type keeper struct {
+	in   []byte
+	kept []byte
+}
+
+func (k *keeper) Read(b []byte) (int, error) {
+	if len(k.in) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, k.in)
+	k.kept, k.in = b, k.in[n:]
+	return n, nil
+}
+
+// TestTypedDigitsAreNotKept: on the accessible keypad the keys are the PIN.
+func TestTypedDigitsAreNotKept(t *testing.T) {
+	in := &keeper{in: []byte("4729\n")}
+	c := New(Config{In: in, Out: io.Discard})
+	e, err := c.Open(t.Context(), pinpad.Prompt{Amount: sale(t).Amount, AllowAccessible: true, Accessible: true}, softpad.FixedLayout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		k, err := e.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k == softpad.KeyEnter {
+			break
+		}
+	}
+	// Once the input has ended, nobody writes to the buffer.
+	if _, err := e.Next(t.Context()); !errors.Is(err, ErrInputClosed) {
+		t.Errorf("%v", err)
+	}
+	if bytes.ContainsAny(in.kept, "4729") {
+		t.Errorf("the buffer holds %d digits", len(bytes.Trim(in.kept, "\x00")))
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLinesOfTwoEnds: a line that ends in CR LF is one line, the PIN's too.
+func TestLinesOfTwoEnds(t *testing.T) {
+	c := New(Config{In: strings.NewReader("q\r\ny\r\n"), Out: io.Discard})
+	e, err := c.Open(t.Context(), pinpad.Prompt{Amount: sale(t).Amount}, softpad.FixedLayout())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []softpad.Key{0, softpad.KeyEnter} {
+		if got, err := e.Next(t.Context()); got != want || err != nil {
+			t.Errorf("key %d: %d, want %d: %v", i, got, want, err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := c.Confirm(t.Context(), sale(t)); err != nil {
+		t.Errorf("the question after the PIN: %v", err)
+	}
+}

@@ -148,6 +148,11 @@ func (e *entry) Next(ctx context.Context) (softpad.Key, error) {
 		if i := bytes.IndexByte(e.layout[:], b-'0'); e.fixed && i >= 0 {
 			return softpad.Key(i), nil
 		}
+		if b == '\r' && e.c.fd < 0 {
+			// A line may end in two characters; the second, left over, would
+			// answer the next question.
+			continue
+		}
 		switch b {
 		case '\r', '\n':
 			return softpad.KeyEnter, nil
