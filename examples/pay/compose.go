@@ -115,7 +115,7 @@ func compose(ctx context.Context, o options, s *screen, stdin *os.File, stdout i
 		}
 	}
 	if err := d.makeUnit(ctx, stdin, stdout); err != nil {
-		return nil, errors.Join(err, d.close(payment.Result{}, nil))
+		return nil, errors.Join(err, d.end(payment.Result{}, nil, err), d.close(payment.Result{}, nil))
 	}
 	return d, nil
 }
