@@ -178,6 +178,22 @@ func TestPassphraseNeedsCassette(t *testing.T) {
 	}
 }
 
+// TestCassetteOfNoUnit: a unit that could not be made is a cassette to its end.
+func TestCassetteOfNoUnit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "payment.jsonl")
+	code, want, errs := pay(t, "-json", "-activation", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "-trace", file, "-cassette")
+	if code != exitError {
+		t.Fatalf("recording: exit %d\n%s%s", code, want, errs)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil || !bytes.Contains(b, []byte(`{"port":"end",`)) {
+		t.Errorf("no end: %v", err)
+	}
+	if code, got, errs := pay(t, "-json", "-reader", "replay:"+file); code != exitError || got != want {
+		t.Errorf("exit %d\n%s%s, want %s", code, got, errs, want)
+	}
+}
+
 // TestArguments: the arguments of the payment stay, those of its recording go.
 func TestArguments(t *testing.T) {
 	got := arguments([]string{"-pin", "1234", "--trace=f", "-cassette", "-reader", "sim", "-json", "-storage", "vault", "-state", "d", "-seed=1"})
