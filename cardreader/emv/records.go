@@ -139,7 +139,9 @@ func (s *Session) store(step Step, o tlv.Object) error {
 func elsewhere(t tlv.Tag) bool {
 	switch t {
 	case tags.AID, tags.ApplicationLabel, tags.PreferredName, tags.PriorityIndicator, tags.PDOL, tags.LanguagePreference,
-		tags.IssuerCodeTableIndex, tags.DFName, tags.SFI,
+		tags.IssuerCodeTableIndex, tags.DFName, tags.DDFName, tags.SFI,
+		tags.IssuerIdentificationNumber, tags.IINExtended, tags.IssuerURL, tags.IBAN, tags.BankIdentifierCode,
+		tags.IssuerCountryAlpha2, tags.IssuerCountryAlpha3, tags.LogEntry, tags.LogFormat, tags.ASRPD,
 		tags.AIP, tags.AFL,
 		tags.ATC, tags.LastOnlineATC, tags.PINTryCounter,
 		tags.CID, tags.ApplicationCryptogram, tags.IssuerApplicationData, tags.SignedDynamicData,

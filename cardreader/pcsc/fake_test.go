@@ -18,6 +18,8 @@ type fake struct {
 	// contexts and handles are the open ones.
 	contexts, handles int
 	waits             int
+	// frozen, when set, holds up what cancels.
+	frozen chan struct{}
 }
 
 // slot is a reader. count grows with each card put in or taken out.
@@ -79,6 +81,12 @@ func (f *fake) open() (contexts, handles int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.contexts, f.handles
+}
+
+func (f *fake) waited() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waits
 }
 
 func (f *fake) failing() error {
@@ -174,6 +182,9 @@ func (s *fakeSession) statusChange(states []readerState, timeout time.Duration) 
 
 // cancel is lost when nothing waits, as the real one is.
 func (s *fakeSession) cancel() error {
+	if s.f.frozen != nil {
+		<-s.f.frozen
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting {

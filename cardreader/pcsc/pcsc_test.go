@@ -151,6 +151,32 @@ func TestCancelled(t *testing.T) {
 	settled(t, "the watcher", func() bool { contexts, _ := f.open(); return contexts == 0 })
 }
 
+// TestFrozenService: a service that does not answer to its cancelling either
+// holds up nobody who waits, and is let go when it answers.
+func TestFrozenService(t *testing.T) {
+	f := newFake("A")
+	f.frozen = make(chan struct{})
+	s := newSystem(Config{}, f)
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ch := make(chan error, 1)
+		waits := f.waited()
+		go func() { _, err := s.Reader("A").Connect(ctx); ch <- err }()
+		settled(t, "the wait", func() bool { return f.waited() > max(waits, 1) })
+		cancel()
+		select {
+		case err := <-ch:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(stop):
+			t.Fatal("the wait does not end")
+		}
+	}
+	close(f.frozen)
+	settled(t, "letting go", func() bool { contexts, _ := f.open(); return contexts == 0 })
+}
+
 func TestConnectErrors(t *testing.T) {
 	many := func(c returnCode) []returnCode {
 		var out []returnCode
