@@ -124,8 +124,13 @@ func TestTolerated(t *testing.T) {
 		"names and languages of the FCI given twice": func(b *bench) { b.card.select_[testAID] = fci(testAID, "5F2D02656E5F2D02656E500158 9F110199") },
 		"a PAN in the FCI":                           func(b *bench) { b.card.select_[testAID] = fci(testAID, "5A084761739001010127") },
 		"unknown tag twice":                          func(b *bench) { b.card.objects[0xDF7F] = "01"; b.card.select_[testAID] = fci(testAID, "DF7F0102") },
-		"empty objects":                              func(b *bench) { b.card.afl = bin("1001010010020200"); b.card.records = splitRecord(b.card, "92009300") },
-		"padding between objects":                    func(b *bench) { b.card.afl = bin("1001010010020200"); b.card.records = splitRecord(b.card, "0000FF") },
+		"what has its place in the FCI or a directory, twice": func(b *bench) {
+			const out = "4203476173 9F0C03476173 5F500141 5F530141 5F540141 5F55024445 5F5603444555 9F4D020B0A 9F4F029A03 9F0A0100 9D05A000000003"
+			b.card.afl = bin("1001010010020200")
+			b.card.records = splitRecord(b.card, out+out)
+		},
+		"empty objects":           func(b *bench) { b.card.afl = bin("1001010010020200"); b.card.records = splitRecord(b.card, "92009300") },
+		"padding between objects": func(b *bench) { b.card.afl = bin("1001010010020200"); b.card.records = splitRecord(b.card, "0000FF") },
 		"a file without templates": func(b *bench) {
 			b.card.afl = bin("1001010058010100")
 			b.card.records = splitRecord(b.card, "")
