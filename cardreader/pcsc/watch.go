@@ -30,8 +30,10 @@ type watcher struct {
 	err error
 	// told is closed and replaced with each change.
 	told chan struct{}
-	// session is the one that waits, nil when none does.
+	// session is the one that waits, nil when none does; cancels are under way
+	// in it.
 	session session
+	cancels sync.WaitGroup
 }
 
 func newWatcher(s service) *watcher {
@@ -70,25 +72,32 @@ func (w *watcher) wait(ctx context.Context, done func(map[string]readerState) bo
 	}
 }
 
-// leave ends a wait. The last one lets the service's wait run out.
+// leave ends a wait. The last one ends the service's, without waiting for it: a
+// service that hangs hangs in this too.
 func (w *watcher) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiters--
 	if w.waiters == 0 && w.session != nil {
-		// Lost when the wait has not begun yet; it ends by itself then.
-		_ = w.session.cancel()
+		s := w.session
+		w.cancels.Go(func() {
+			// Lost when the wait has not begun yet; it ends by itself then.
+			_ = s.cancel()
+		})
 	}
 }
 
 // run watches until nobody waits.
 func (w *watcher) run() {
 	var s session
-	defer func() {
+	release := func() {
 		if s != nil {
+			w.cancels.Wait()
 			_ = s.release()
+			s = nil
 		}
-	}()
+	}
+	defer release()
 	var states []readerState
 	for {
 		var err error
@@ -99,9 +108,8 @@ func (w *watcher) run() {
 		if err == nil {
 			states, err = w.look(s, states)
 		}
-		if err != nil && s != nil {
-			_ = s.release()
-			s = nil
+		if err != nil {
+			release()
 		}
 		if !w.publish(states, err) {
 			return
@@ -117,7 +125,6 @@ func (w *watcher) run() {
 func (w *watcher) publish(states []readerState, err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.session = nil
 	w.err = nil
 	if err != nil {
 		w.err, w.now = failed("watching the readers", err), nil
@@ -171,6 +178,9 @@ func (w *watcher) look(s session, known []readerState) ([]readerState, error) {
 	w.session = s
 	w.mu.Unlock()
 	err = s.statusChange(next, timeout)
+	w.mu.Lock()
+	w.session = nil
+	w.mu.Unlock()
 	switch codeOf(err) {
 	case codeTimeout, codeCancelled:
 		return next, nil
