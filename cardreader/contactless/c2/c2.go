@@ -51,6 +51,9 @@ type Config struct {
 	// ReadBalance reads the card's balance before and after its cryptogram
 	// (DF8104, DF8105), where the card tells it.
 	ReadBalance bool
+	// FieldOff is for how long the field stays off after the transaction of a
+	// card that notices that (DF8130); zero is 1.3 s.
+	FieldOff time.Duration
 	// Hold is for how long messages stay (DF812D); zero is 1.3 s.
 	Hold time.Duration
 	// Accounts are the beginnings that a card number of the combination's
@@ -63,6 +66,7 @@ type Config struct {
 // Defaults of Config (Book C-2, table 4.3).
 const (
 	defaultHold     = 1300 * time.Millisecond
+	defaultFieldOff = 1300 * time.Millisecond
 	defaultLifetime = 300 * time.Second
 )
 
@@ -85,6 +89,9 @@ func New(c Config) (*Kernel, error) {
 	}
 	if c.Hold <= 0 {
 		c.Hold = defaultHold
+	}
+	if c.FieldOff <= 0 {
+		c.FieldOff = defaultFieldOff
 	}
 	if c.TornLifetime <= 0 {
 		c.TornLifetime = defaultLifetime
@@ -122,6 +129,8 @@ type transaction struct {
 	aip tags.AIPValue
 	// capabilities are the terminal's, byte 2 by the amount.
 	capabilities tags.CapabilitiesValue
+	// fieldOff: the card notices that the field goes off.
+	fieldOff bool
 	// device: the cardholder's device verifies its holder.
 	device bool
 	// cda: a combined signature is asked for; request is what is.
@@ -145,6 +154,9 @@ func (k *Kernel) Activate(ctx context.Context, a *contactless.Activation) (conta
 		return contactless.Outcome{}, err
 	}
 	out.Reasons = append(t.reasons, out.Reasons...)
+	if t.fieldOff && out.Kind != contactless.SelectNext {
+		out.FieldOff = contactless.FieldOff{Requested: true, Hold: k.c.FieldOff}
+	}
 	if out.Data == nil {
 		t.d.Wipe()
 	}
@@ -164,6 +176,7 @@ func (t *transaction) run(ctx context.Context) (contactless.Outcome, error) {
 		return t.selectNext(err.Error()), nil
 	}
 	t.d = d
+	t.fieldOff = t.capability(aciFieldOff)
 	for _, step := range []func(context.Context) error{
 		t.terminal, t.options, t.resistRelay, t.read, t.check, t.restrict, t.chooseCVM, t.analyse,
 	} {

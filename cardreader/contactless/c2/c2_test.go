@@ -1,9 +1,12 @@
 package c2_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
@@ -175,4 +178,44 @@ func TestUnsignedWhereSigned(t *testing.T) {
 			t.Errorf("%d: outcome %s: %s", minor, s.Final(), why)
 		}
 	}
+}
+
+// TestFieldOff: a card that notices the field going off has it go off after its
+// transaction (Book C-2, S1.8), but not for the next application of it.
+func TestFieldOff(t *testing.T) {
+	for _, c := range []struct {
+		aci, minor int64
+		config     func(*c2.Config)
+		want       contactless.FieldOff
+	}{
+		{0x02, 1000, nil, contactless.FieldOff{}},
+		{0x06, 1000, nil, contactless.FieldOff{Requested: true, Hold: 1300 * time.Millisecond}},
+		{0x06, 2001, func(c *c2.Config) { c.FieldOff = time.Second }, contactless.FieldOff{Requested: true, Hold: time.Second}},
+		{0x06, 10001, nil, contactless.FieldOff{}},
+	} {
+		p := newTap(t, c.minor, c.config)
+		k := p.Combinations[0].Run
+		var outs []contactless.Outcome
+		p.Combinations[0].Run = kernel(func(ctx context.Context, a *contactless.Activation) (contactless.Outcome, error) {
+			out, err := k.Activate(ctx, a)
+			outs = append(outs, out)
+			return out, err
+		})
+		p.Wedge = func(card cardreader.Card) cardreader.Card {
+			return taptest.Between{Card: card, Answer: func(_, answer []byte) []byte {
+				return bytes.ReplaceAll(answer, []byte{0x9F, 0x5D, 3, 0, 2, 0}, []byte{0x9F, 0x5D, 3, 0, byte(c.aci), 0})
+			}}
+		}
+		p.Pay(t, taptest.Card(t, "mchip-balance", nil))
+		if len(outs) != 1 || outs[0].FieldOff != c.want {
+			t.Errorf("%02X, %d: outcomes %v, field off %+v, want %+v", c.aci, c.minor, outs, outs[0].FieldOff, c.want)
+		}
+	}
+}
+
+// kernel is a kernel that is a function.
+type kernel func(context.Context, *contactless.Activation) (contactless.Outcome, error)
+
+func (k kernel) Activate(ctx context.Context, a *contactless.Activation) (contactless.Outcome, error) {
+	return k(ctx, a)
 }

@@ -18,8 +18,9 @@ const stepRecover emv.Step = "recovery of a torn transaction"
 // Bits of byte 2 of the application capabilities information, 9F5D (Book C-2,
 // A.1.9).
 const (
-	aciBalance byte = 0x02
-	aciCDAEver byte = 0x01 // a combined signature over an AAC too
+	aciFieldOff byte = 0x04
+	aciBalance  byte = 0x02
+	aciCDAEver  byte = 0x01 // a combined signature over an AAC too
 )
 
 // capability reports a bit of the card's application capabilities information.
