@@ -123,7 +123,8 @@ type Config struct {
 	Rand io.Reader
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Pause waits while the field is off; nil waits by the clock.
+	// Pause waits while the field is off, and while the cardholder takes cards
+	// apart; nil waits by the clock.
 	Pause func(ctx context.Context, d time.Duration) error
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/apdu"
@@ -58,6 +59,10 @@ type Entry struct {
 	list     []*combination
 	retained *UIRequest
 	issuer   *emv.HostResponse
+
+	// off is how long the field stays off from offSince on.
+	off      time.Duration
+	offSince time.Time
 
 	candidates []candidate
 	selected   *selection
@@ -165,6 +170,13 @@ func hasEMVData(r *emv.HostResponse) bool {
 	return r != nil && (len(r.IssuerAuthenticationData) > 0 || len(r.Scripts) > 0)
 }
 
+// How often, and how many times, the field is looked at while several cards are
+// in it: 30 s in all, or a pile of cards would hold the reader.
+const (
+	collisionPoll  = 100 * time.Millisecond
+	collisionPolls = 300
+)
+
 // activateProtocol is Start B: the field, the cardholder's card, and one of it
 // (3.2.1).
 func (e *Entry) activateProtocol(ctx context.Context) error {
@@ -175,6 +187,13 @@ func (e *Entry) activateProtocol(ctx context.Context) error {
 		e.candidates = nil
 	}
 	e.begun++
+	// The rest of the time that the field was to stay off.
+	if rest := e.off - e.r.c.Now().Sub(e.offSince); e.off > 0 && rest > 0 {
+		if err := e.r.c.Pause(ctx, rest); err != nil {
+			return err
+		}
+	}
+	e.off = 0
 	if e.restart && e.retained != nil {
 		e.r.c.Show(*e.retained)
 	} else {
@@ -185,9 +204,9 @@ func (e *Entry) activateProtocol(ctx context.Context) error {
 		return err
 	}
 	collision := false
-	for {
+	for polls := 0; ; polls++ {
 		card, err := e.reader.Connect(ctx)
-		if errors.Is(err, cardreader.ErrCollision) {
+		if errors.Is(err, cardreader.ErrCollision) && polls < collisionPolls {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("contactless: %w", err)
 			}
@@ -196,9 +215,12 @@ func (e *Entry) activateProtocol(ctx context.Context) error {
 				// 3.2.1.4
 				e.r.c.Show(UIRequest{Message: MessageOneCardOnly, Status: StatusProcessingError})
 			}
+			if err := e.r.c.Pause(ctx, collisionPoll); err != nil {
+				return err
+			}
 			continue
 		}
-		if collision {
+		if collision && !errors.Is(err, cardreader.ErrCollision) {
 			// 3.2.1.5
 			e.r.c.Show(UIRequest{Message: MessageOneCardOnly, Status: StatusReadyToRead})
 			collision = false
@@ -262,9 +284,8 @@ func (e *Entry) process(ctx context.Context, out *Outcome, next *Start) (final b
 		if err := e.powerDown(); err != nil {
 			return false, err
 		}
-		if err := e.r.c.Pause(ctx, out.FieldOff.Hold); err != nil {
-			return false, err
-		}
+		// Who asks the issuer meanwhile is not kept waiting.
+		e.off, e.offSince = out.FieldOff.Hold, e.r.c.Now()
 	}
 	switch out.Kind {
 	case TryAgain:

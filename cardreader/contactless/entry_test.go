@@ -108,6 +108,49 @@ func TestCollision(t *testing.T) {
 	}
 }
 
+// TestCollisionForEver gives up when nobody takes the cards apart.
+func TestCollisionForEver(t *testing.T) {
+	g := newEntryRig(t, nil, nil)
+	_, err := g.pay(t, broken(cardreader.ErrCollision))
+	if !errors.Is(err, cardreader.ErrCollision) {
+		t.Errorf("error %v", err)
+	}
+	var waited time.Duration
+	for _, d := range g.paused {
+		waited += d
+	}
+	if waited != 30*time.Second {
+		t.Errorf("waited %v", waited)
+	}
+	if d := cmp.Diff([]string{"15 ready to read", "19 processing error"}, g.shown); d != "" {
+		t.Errorf("shown (-want +got):\n%s", d)
+	}
+}
+
+// TestFieldOffDelaysNobody: an online request is there at once, however long the
+// field is to stay off (Book A, 6.2): that is before it is powered again.
+func TestFieldOffDelaysNobody(t *testing.T) {
+	online := contactless.Outcome{
+		Kind: contactless.OnlineRequest, Start: contactless.StartB, OnlineResponse: contactless.OnlineResponseAny,
+		FieldOff: contactless.FieldOff{Requested: true, Hold: time.Second},
+	}
+	g := newEntryRig(t, []contactless.Outcome{online, approved()[0]}, nil)
+	c := plainCard(&g.log)
+	s, err := g.pay(t, g.here(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Decision() != emv.Online || len(g.paused) != 0 || c.closed != 1 {
+		t.Errorf("%s, waited %v, card closed %d times", s.Final(), g.paused, c.closed)
+	}
+	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]time.Duration{time.Second}, g.paused); d != "" {
+		t.Errorf("waited (-want +got):\n%s", d)
+	}
+}
+
 // TestSelectNext passes an application over that its kernel gives back (3.5.1.3),
 // and ends when none is left, saying why.
 func TestSelectNext(t *testing.T) {
