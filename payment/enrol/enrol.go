@@ -246,9 +246,11 @@ func loadKey(ctx context.Context, storage trusted.Storage, kbpk secret.Bytes, al
 	case alg != dukpt.TDES && k.Len() == 32:
 		alg = dukpt.AES256
 	}
-	if _, err := dukpt.NewDevice(ctx, alg, k, id, keyState{storage, record}); err != nil {
+	d, err := dukpt.NewDevice(ctx, alg, k, id, keyState{storage, record})
+	if err != nil {
 		return fmt.Errorf("enrol: loading a key: %w", err)
 	}
+	d.Wipe()
 	return nil
 }
 

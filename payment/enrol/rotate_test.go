@@ -1,6 +1,7 @@
 package enrol_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/payunit/payunit/payment/enrol"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
+	"github.com/payunit/payunit/pinpad/dukpt"
 	"github.com/payunit/payunit/trusted"
 )
 
@@ -144,4 +146,89 @@ func numbers(t *testing.T, term *enrol.Terminal) [2]string {
 	}
 	defer mac.Wipe()
 	return [2]string{hex.EncodeToString(pin.KSN()[4:8]), hex.EncodeToString(mac.KSN()[4:8])}
+}
+
+// flaky is a storage that fails at an operation, and from then on.
+type flaky struct {
+	trusted.Storage
+	left        int
+	reads, over bool
+}
+
+func (f *flaky) fail(reads bool) error {
+	if f.over || f.reads != reads {
+		return nil
+	}
+	if f.left--; f.left < 0 {
+		return errDisk
+	}
+	return nil
+}
+
+func (f *flaky) Get(ctx context.Context, name string) ([]byte, error) {
+	if err := f.fail(true); err != nil {
+		return nil, err
+	}
+	return f.Storage.Get(ctx, name)
+}
+
+func (f *flaky) Put(ctx context.Context, name string, value []byte) error {
+	if err := f.fail(false); err != nil {
+		return err
+	}
+	return f.Storage.Put(ctx, name, value)
+}
+
+// TestRotateGoesOnInTheSameProcess: a terminal whose storage failed in the middle of
+// a change of keys hands out no old key and no state of one, and is whole again once
+// a channel is open.
+func TestRotateGoesOnInTheSameProcess(t *testing.T) {
+	s := newServer(t)
+	for _, reads := range []bool{false, true} {
+		for n := 0; ; n++ {
+			c, v := device(t, s)
+			if _, err := enrol.Enrol(t.Context(), c, s.code(t), 4); err != nil {
+				t.Fatal(err)
+			}
+			disk := &flaky{Storage: v, reads: reads, over: true}
+			c.Storage = disk
+			term, err := enrol.Open(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := numbers(t, term)
+			disk.over, disk.left = false, n
+			rerr := term.Rotate(t.Context())
+			disk.over = true
+			if rerr == nil {
+				if n == 0 {
+					t.Fatalf("reads %v: nothing failed", reads)
+				}
+				break
+			}
+			if begun := n > 0 || reads; begun {
+				for name, key := range map[string]func() error{
+					"PIN": func() error { _, err := term.PINKeys().Next(t.Context()); return err }, "message": func() error { _, err := term.NextKey(t.Context()); return err },
+				} {
+					if err := key(); err != nil && !errors.Is(err, dukpt.ErrWiped) {
+						t.Errorf("reads %v, %d: %s key: %v", reads, n, name, err)
+					}
+				}
+			}
+			session, err := term.Open(t.Context())
+			if err != nil {
+				t.Fatalf("reads %v, %d: %v", reads, n, err)
+			}
+			if err := session.Close(); err != nil {
+				t.Error(err)
+			}
+			after := numbers(t, term)
+			if stored := numbers(t, enrolled(t, c, v)); stored != after || after[0] != after[1] {
+				t.Errorf("reads %v, %d: numbers %v, stored %v", reads, n, after, stored)
+			}
+			if begun := n > 0 || reads; begun == (after == before) {
+				t.Errorf("reads %v, %d: number %v became %v (%v)", reads, n, before, after, rerr)
+			}
+		}
+	}
 }

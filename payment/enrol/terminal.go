@@ -148,6 +148,10 @@ func (t *Terminal) reload(ctx context.Context, s *comm.Session, g trade.Grant) e
 	defer t.pin.mu.Unlock()
 	t.mac.mu.Lock()
 	defer t.mac.mu.Unlock()
+	// The server takes the old ones no more. Wiped, they write no state over that
+	// of the new ones either, should not all of this succeed.
+	t.pin.d.Wipe()
+	t.mac.d.Wipe()
 	if err := loadKeys(ctx, t.storage, s, g, t.id.PINFormat); err != nil {
 		return err
 	}
@@ -162,16 +166,21 @@ type Keys struct {
 }
 
 // Next returns the keys of a counter that was never used and never will be
-// again, as dukpt.Device does.
+// again, as dukpt.Device does. After a change of keys that broke off it returns
+// dukpt.ErrWiped until the terminal has opened a channel.
 func (k *Keys) Next(ctx context.Context) (*dukpt.Transaction, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.d.Next(ctx)
 }
 
-func (k *Keys) openLocked(ctx context.Context, store dukpt.Store) (err error) {
-	k.d, err = dukpt.OpenDevice(ctx, store)
-	return err
+func (k *Keys) openLocked(ctx context.Context, store dukpt.Store) error {
+	d, err := dukpt.OpenDevice(ctx, store)
+	if err != nil {
+		return err
+	}
+	k.d = d
+	return nil
 }
 
 // NextKey implements payment.Device.
