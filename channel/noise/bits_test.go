@@ -220,3 +220,32 @@ func TestEveryByteOfARecord(t *testing.T) {
 		}
 	}
 }
+
+// TestWipedIsNotKeyless: a cipher without a key passes bytes in clear (Noise, 5.1),
+// one whose key was wiped passes nothing.
+func TestWipedIsNotKeyless(t *testing.T) {
+	secret := []byte("in clear")
+	for _, p := range []string{"ChaChaPoly", "AESGCM"} {
+		s, err := newSuite("25519", p, "SHA256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var k cipherState
+		if b, err := k.encrypt(nil, nil, secret); err != nil || !bytes.Equal(b, secret) {
+			t.Errorf("%s: without a key: %x, %v", p, b, err)
+		}
+		if err := k.set(s, make([]byte, keyLen)); err != nil {
+			t.Fatal(err)
+		}
+		k.wipe()
+		if b, err := k.encrypt(nil, nil, secret); !errors.Is(err, errFinished) || b != nil {
+			t.Errorf("%s: sealing with a wiped key: %x, %v", p, b, err)
+		}
+		if b, err := k.decrypt(nil, nil, secret); !errors.Is(err, errFinished) || b != nil {
+			t.Errorf("%s: opening with a wiped key: %x, %v", p, b, err)
+		}
+		if err := k.rekey(); !errors.Is(err, errFinished) {
+			t.Errorf("%s: rekeying: %v", p, err)
+		}
+	}
+}

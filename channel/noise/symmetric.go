@@ -16,6 +16,9 @@ type cipherState struct {
 	aead  func() cipher.AEAD // a function, because fmt prints what a field points to
 	n     uint64
 	nonce [12]byte
+	// wiped keeps what had a key from passing for what has none yet, which
+	// sends in clear.
+	wiped bool
 }
 
 func (c *cipherState) set(s suite, key []byte) error {
@@ -30,6 +33,9 @@ func (c *cipherState) set(s suite, key []byte) error {
 // encrypt appends the sealed text to dst. plain may lie where the sealed text
 // will, as cipher.AEAD has it.
 func (c *cipherState) encrypt(dst, ad, plain []byte) ([]byte, error) {
+	if c.wiped {
+		return nil, errFinished
+	}
 	if c.aead == nil {
 		return append(dst, plain...), nil
 	}
@@ -44,6 +50,9 @@ func (c *cipherState) encrypt(dst, ad, plain []byte) ([]byte, error) {
 // decrypt appends the opened text to dst. The nonce does not advance on
 // failure.
 func (c *cipherState) decrypt(dst, ad, sealed []byte) ([]byte, error) {
+	if c.wiped {
+		return nil, errFinished
+	}
 	if c.aead == nil {
 		return append(dst, sealed...), nil
 	}
@@ -60,6 +69,9 @@ func (c *cipherState) decrypt(dst, ad, sealed []byte) ([]byte, error) {
 
 // rekey replaces the key (Noise, 4.2 and 11.3). The nonce goes on.
 func (c *cipherState) rekey() error {
+	if c.aead == nil {
+		return errFinished
+	}
 	var zeros [keyLen]byte
 	var out [keyLen + tagLen]byte
 	next := c.aead().Seal(out[:0], c.s.nonce(&c.nonce, maxNonce), zeros[:], nil)
@@ -70,7 +82,7 @@ func (c *cipherState) rekey() error {
 	return err
 }
 
-func (c *cipherState) wipe() { c.aead = nil }
+func (c *cipherState) wipe() { c.aead, c.wiped = nil, true }
 
 // symmetricState is the SymmetricState of Noise, 5.2.
 type symmetricState struct {
