@@ -66,23 +66,25 @@ func TestEndWhileReading(t *testing.T) {
 
 // TestEndedEvidence: evidence that has ended when it is accepted opens nothing.
 func TestEndedEvidence(t *testing.T) {
-	w := newWorld(t)
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	w.server.Now = func() time.Time { return now }
-	w.server.Verifier = judge(func(c channel.Claims, err error) (channel.Claims, error) {
-		c.Expires = now
-		return c, err
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+		w.server.Now = func() time.Time { return now }
+		w.server.Verifier = judge(func(c channel.Claims, err error) (channel.Claims, error) {
+			c.Expires = now
+			return c, err
+		})
+		c, s := w.pair(t)
+		client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
+		var refused *channel.EvidenceError
+		if client != nil || server != nil || !errors.Is(cerr, channel.ErrRefused) || !errors.Is(serr, channel.ErrPolicy) ||
+			!errors.As(serr, &refused) || refused.Reason != channel.ReasonExpired {
+			t.Errorf("client %v, server %v", cerr, serr)
+		}
+		if len(w.seen) != 0 {
+			t.Error("it was authorised")
+		}
 	})
-	c, s := w.pair(t)
-	client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
-	var refused *channel.EvidenceError
-	if client != nil || server != nil || !errors.Is(cerr, channel.ErrRefused) || !errors.Is(serr, channel.ErrPolicy) ||
-		!errors.As(serr, &refused) || refused.Reason != channel.ReasonExpired {
-		t.Errorf("client %v, server %v", cerr, serr)
-	}
-	if len(w.seen) != 0 {
-		t.Error("it was authorised")
-	}
 }
 
 // TestAbandonedHandshake: a handshake that comes to its end after it was given up

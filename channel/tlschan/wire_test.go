@@ -2,6 +2,8 @@ package tlschan
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"testing"
@@ -41,6 +43,32 @@ func TestWire(t *testing.T) {
 	}
 	if n := len(sampleHello().append(nil)); n > maxHello {
 		t.Errorf("hello of %d bytes", n)
+	}
+}
+
+// TestBinding writes out by hand what a channel is bound to, and what its proofs
+// are made of.
+func TestBinding(t *testing.T) {
+	exported, said := bytes.Repeat([]byte{0xE1}, 32), []byte("hello, as sent")
+	w := &welcome{nonce: [32]byte(bytes.Repeat([]byte{0xA1}, 32)), clock: 0x0102030405060708, proof: [32]byte{9}}
+	text := append([]byte("payunit tls channel 1"), exported...)
+	heard := sha256.Sum256(said)
+	text = append(append(text, heard[:]...), w.nonce[:]...)
+	want := sha256.Sum256(append(text, 1, 2, 3, 4, 5, 6, 7, 8))
+	got := bind(exported, said, w)
+	if got != want {
+		t.Errorf("binding %x, want %x", got, want)
+	}
+	key := bytes.Repeat([]byte{0x4B}, keyLen)
+	for _, label := range []string{"payunit activation proof, server", "payunit activation proof, client"} {
+		m := hmac.New(sha256.New, key)
+		m.Write(append([]byte(label), want[:]...))
+		if p := proof(key, label, got); !bytes.Equal(p[:], m.Sum(nil)) {
+			t.Errorf("%s: %x", label, p)
+		}
+	}
+	if proofServer != "payunit activation proof, server" || proofClient != "payunit activation proof, client" {
+		t.Errorf("labels %q and %q", proofServer, proofClient)
 	}
 }
 
