@@ -18,6 +18,8 @@ func words(s journal.State) (done, undone string, ok bool) {
 		return "the payment was taken back: nothing is charged", "the payment stands", true
 	case journal.Advice:
 		return "the bank took the payment that the card had approved without it", "the payment that the card had approved without it is not paid", true
+	case journal.Increment:
+		return "the amount was added to what the card holds ready", "the card holds ready what it did", true
 	case journal.Capture:
 		return "the amount was taken of what the card held ready", "nothing was taken", true
 	}
@@ -53,7 +55,7 @@ func followedUp(e journal.Entry) Result {
 	return r
 }
 
-// write puts a void or a completion of a payment that this unit made into the
+// write puts a void, a completion or an increment of a payment that this unit made into the
 // journal; it needs no card. From then on it is sent until the server answers.
 func (p *run) write(ctx context.Context) Trigger {
 	o := p.trade.Original
@@ -62,8 +64,11 @@ func (p *run) write(ctx context.Context) Trigger {
 		STAN: o.STAN, RRN: o.RRN, MTI: o.MTI, TransmissionTime: o.Transmitted, AuthCode: o.AuthCode,
 		ProcessingCode: o.ProcessingCode, Amount: p.trade.Amount, EntryMode: "051",
 	}
-	if p.trade.Type == trade.Void {
+	switch p.trade.Type {
+	case trade.Void:
 		e.State, e.Reason = journal.Void, string(acquirer.ReasonCancelled)
+	case trade.Incremental:
+		e.State = journal.Increment
 	}
 	p.res.STAN, p.res.RRN, p.res.AuthCode = e.STAN, e.RRN, e.AuthCode
 	kept, err := json.Marshal(followedUp(e))

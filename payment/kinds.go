@@ -36,7 +36,7 @@ func tradeKind(t trade.Type) (kind, bool) {
 		return kind{mti: "0100", processing: acquirer.ProcessingBalance, transaction: 0x31, inquiry: true}, true
 	case trade.Verification:
 		return kind{mti: "0100", processing: acquirer.ProcessingVerification, transaction: 0x38, inquiry: true}, true
-	case trade.Void, trade.Completion:
+	case trade.Void, trade.Completion, trade.Incremental:
 		return kind{follows: true}, true
 	}
 	return kind{}, false

@@ -116,7 +116,7 @@ var states = []StateInfo{
 	{State: StateRefusing, Text: "puts the refusal to the card and strikes the reversal out"},
 	{State: StateWithdrawing, Text: "tells the card that there is no approval"},
 	{State: StateReversing, Text: "sends the reversal"},
-	{State: StateWriting, Text: "writes a void or a completion of an earlier payment to the journal"},
+	{State: StateWriting, Text: "writes a void, a completion or an increment of an earlier payment to the journal"},
 	{State: StateFollowing, Text: "sends it"},
 	{State: StateApproved, Final: true, Text: "paid"},
 	{State: StateDeclined, Final: true, Text: "not paid, and nothing is charged"},
@@ -206,8 +206,10 @@ var transitions = []Transition{
 	{From: StateWriting, On: TriggerRestart, To: StateFailed},
 	{From: StateWriting, On: TriggerRestart, Owing: journal.Void, To: StateFollowing},
 	{From: StateWriting, On: TriggerRestart, Owing: journal.Capture, To: StateFollowing},
+	{From: StateWriting, On: TriggerRestart, Owing: journal.Increment, To: StateFollowing},
 	{From: StateFollowing, On: TriggerRestart, Owing: journal.Void, To: StateFollowing},
 	{From: StateFollowing, On: TriggerRestart, Owing: journal.Capture, To: StateFollowing},
+	{From: StateFollowing, On: TriggerRestart, Owing: journal.Increment, To: StateFollowing},
 	{From: StateFollowing, On: TriggerRestart, Owing: Kept, To: StateApproved},
 	{From: StateFollowing, On: TriggerRestart, To: StateDeclined},
 	{From: StateApproved, On: TriggerRestart, Owing: Kept, To: StateApproved},
@@ -220,11 +222,13 @@ var transitions = []Transition{
 	{From: StateUnknown, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateUnknown, On: TriggerRestart, Owing: journal.Void, To: StateFollowing},
 	{From: StateUnknown, On: TriggerRestart, Owing: journal.Capture, To: StateFollowing},
+	{From: StateUnknown, On: TriggerRestart, Owing: journal.Increment, To: StateFollowing},
 	{From: StateFailed, On: TriggerRestart, To: StateFailed},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Reversal, To: StateReversing},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Advice, To: StateAdvising},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Void, To: StateFollowing},
 	{From: StateFailed, On: TriggerRestart, Owing: journal.Capture, To: StateFollowing},
+	{From: StateFailed, On: TriggerRestart, Owing: journal.Increment, To: StateFollowing},
 }
 
 // TransitionError: a state has no such trigger.

@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "write the README's picture of the machine")
 
 // debts are what a journal may hold for an order when a unit comes up.
-var debts = []journal.State{"", payment.Kept, journal.Reversal, journal.Completion, journal.Advice, journal.Void, journal.Capture}
+var debts = []journal.State{"", payment.Kept, journal.Reversal, journal.Completion, journal.Advice, journal.Void, journal.Capture, journal.Increment}
 
 // TestMachineEveryTriggerInEveryState: what the table lists happens, everything
 // else is refused and moves nothing.
@@ -131,7 +131,7 @@ func TestMachineNeverChargesByRestart(t *testing.T) {
 	for _, x := range payment.Machine().Transitions {
 		want := map[journal.State]payment.State{
 			journal.Reversal: payment.StateReversing, journal.Completion: payment.StateAdvising, payment.Kept: payment.StateApproved,
-			journal.Advice: payment.StateAdvising, journal.Void: payment.StateFollowing, journal.Capture: payment.StateFollowing,
+			journal.Advice: payment.StateAdvising, journal.Void: payment.StateFollowing, journal.Capture: payment.StateFollowing, journal.Increment: payment.StateFollowing,
 		}[x.Owing]
 		if x.On == payment.TriggerRestart && want != "" && x.To != want {
 			t.Errorf("%+v, want %s", x, want)

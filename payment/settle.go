@@ -118,6 +118,11 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	if err := l.open(ctx); err != nil {
 		return err
 	}
+	if e.State == journal.Increment && l.payment != e.Order {
+		// It asks for a new amount, and the server for evidence.
+		defer func(p string) { l.payment = p }(l.payment)
+		l.payment = e.Order
+	}
 	e.Attempts++
 	if err := u.journal.Put(ctx, *e); err != nil {
 		return err
@@ -183,6 +188,8 @@ func (u *Unit) advice(e journal.Entry) (*acquirer.Message, error) {
 		}
 	case journal.Capture:
 		m.MTI = "0220"
+	case journal.Increment:
+		m.MTI = "0100"
 	case journal.Advice:
 		m.MTI, m.ICC, m.Original, m.ConditionCode = "0220", e.ICC, nil, "00"
 		if e.Account != nil {

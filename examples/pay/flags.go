@@ -70,8 +70,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
 	f.StringVar(&cashback, "cashback", "5.00", "how much of the amount is cash, with -type cashback")
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
-	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|completion|cashback|balance|verification; the last two have no amount")
-	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes or a completion takes; may be empty for a refund, which this bank takes")
+	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|incremental|completion|cashback|balance|verification; the last two have no amount")
+	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes, an incremental raises or a completion takes; may be empty for a refund, which this bank takes")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
 	f.StringVar(&o.face, "interface", "contact", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do")
@@ -130,11 +130,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("-amount: a payment needs an amount over zero")
 	}
 	o.kind = trade.Type(kind)
-	kinds := []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance, trade.Verification}
+	kinds := []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Incremental, trade.Completion, trade.Cashback, trade.Balance, trade.Verification}
 	if !slices.Contains(kinds, o.kind) {
-		return bad("-type: %q is none of sale, refund, void, preauth, completion, cashback, balance, verification", kind)
+		return bad("-type: %q is none of sale, refund, void, preauth, incremental, completion, cashback, balance, verification", kind)
 	}
-	refers := o.kind == trade.Void || o.kind == trade.Completion
+	refers := o.kind == trade.Void || o.kind == trade.Completion || o.kind == trade.Incremental
 	if o.original != "" && o.kind != trade.Refund && !refers {
 		return bad("-original: a %s has none", o.kind)
 	}

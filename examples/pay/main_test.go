@@ -55,6 +55,7 @@ func TestExitCodes(t *testing.T) {
 		{"-type verification -pin 1234", exitDone, "VERIFICATION"},
 		{"-type preauth", exitDone, "PREAUTH"},
 		{"-type completion", exitUsage, "-original"},
+		{"-type incremental", exitUsage, "-original"},
 		{"-type cashback -amount 30.00 -cashback 20.00 -pin 1234", exitDone, "OF WHICH IN CASH"},
 		{"-type cashback -amount 3.00 -pin 1234", exitError, "cash"},
 		{"-type cashback -cashback x", exitUsage, "-cashback"},
@@ -194,8 +195,11 @@ func TestPreauth(t *testing.T) {
 	if code, out, errs := pay(t, "-state", dir, "-pin", "1234", "-type", "preauth", "-amount", "100", "-order", "P-1"); code != exitDone {
 		t.Fatalf("pre-authorisation: exit %d\n%s%s", code, out, errs)
 	}
-	complete := []string{"-state", dir, "-pin", "1234", "-type", "completion", "-original", "P-1", "-amount", "75", "-order"}
-	if code, out, errs := pay(t, append(complete, "C-1")...); code != exitDone || !strings.Contains(out, "approved 75.00 EUR") {
+	if code, out, errs := pay(t, "-state", dir, "-type", "incremental", "-original", "P-1", "-amount", "10", "-order", "I-1", "-json"); code != exitDone || !strings.Contains(out, `"type":"incremental"`) {
+		t.Errorf("incremental: exit %d\n%s%s", code, out, errs)
+	}
+	complete := []string{"-state", dir, "-pin", "1234", "-type", "completion", "-original", "P-1", "-amount", "105", "-order"}
+	if code, out, errs := pay(t, append(complete, "C-1")...); code != exitDone || !strings.Contains(out, "approved 105.00 EUR") {
 		t.Errorf("completion: exit %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := pay(t, append(complete, "C-2")...); code != exitError || !strings.Contains(out+errs, "not held") {

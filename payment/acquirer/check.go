@@ -154,7 +154,8 @@ func (d *Dialect) check(m *Message) error {
 func (d *Dialect) conditions(m *Message, class, function byte) error {
 	request := function == '0' || function == '2'
 	account := m.has(MemberPAN) || m.has(MemberTrack2)
-	if (class == '1' || class == '2') && request && !account && (function == '0' || m.Original == nil) {
+	if (class == '1' || class == '2') && request && !account && (m.Original == nil || class == '2' && function == '0') {
+		// An increment (0100) is of the account of its original.
 		return d.at(MemberPAN, "and track 2 are missing, and the message names no original")
 	}
 	if m.has(MemberPAN) && m.has(MemberTrack2) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/money"
 )
 
@@ -45,7 +46,7 @@ func business(t testing.TB) map[string]*Message {
 		}),
 		"authorisation":             make(func(m *Message) { m.MTI = "0100" }),
 		"pre-authorisation":         make(func(m *Message) { m.MTI, m.ConditionCode = "0100", ConditionPreauth }),
-		"incremental authorisation": make(func(m *Message) { m.MTI = "0100"; refer(m) }),
+		"incremental authorisation": make(func(m *Message) { m.MTI = "0100"; refer(m); m.PAN, m.Track2 = secret.PAN{}, secret.Track2{} }),
 		"refund":                    make(func(m *Message) { m.ProcessingCode = ProcessingRefund }),
 		"balance inquiry":           make(func(m *Message) { m.MTI, m.ProcessingCode, m.Amount.Minor = "0100", ProcessingBalance, 0 }),
 		"card verification":         make(func(m *Message) { m.MTI, m.ProcessingCode, m.Amount.Minor = "0100", ProcessingVerification, 0 }),

@@ -22,6 +22,7 @@ import (
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/host/ledger/sqlledger"
+	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/trusted"
 	"github.com/payunit/payunit/trusted/vault"
 )
@@ -94,6 +95,10 @@ func newServer(t *testing.T) *server {
 type nobody struct{}
 
 func (nobody) Authorize(context.Context, ledger.Tx, issuer.Request) (issuer.Decision, error) {
+	return issuer.Decision{Code: issuer.CodeUnknownCard}, nil
+}
+
+func (nobody) Raise(context.Context, ledger.Tx, string, money.Amount, money.Amount) (issuer.Decision, error) {
 	return issuer.Decision{Code: issuer.CodeUnknownCard}, nil
 }
 

@@ -11,6 +11,10 @@ import (
 	"github.com/payunit/payunit/payment/trade"
 )
 
+// followUps are the types of orders that are about an earlier request, by their
+// messages.
+var followUps = map[string]trade.Type{"010": trade.Incremental, "022": trade.Completion, "040": trade.Void}
+
 // original finds the authorisation that an advice or a reversal is about. The
 // reply's code is not empty when the message is not coherent with it, or names
 // none; found is false when there is no such request yet.
@@ -50,15 +54,12 @@ func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r repl
 	case stamp(m.Original.TransmissionTime) != stamp(a.Transmitted):
 		return no(codeNoOriginal, "the original was sent at another time")
 	case m.Order != "" && m.Order != a.Order:
-		t := trade.Void
-		if m.MTI[:3] == "022" {
-			t = trade.Completion
-		}
+		t, follows := followUps[m.MTI[:3]]
 		_, ok, err := about(tx, w, &a, t)
 		if err != nil {
 			return a, false, reply{}, err
 		}
-		if !ok || m.MTI[:3] != "040" && m.MTI[:3] != "022" {
+		if !ok || !follows {
 			return no(codeNoOriginal, "the original is for another order")
 		}
 		if t == trade.Void && *m.Amount != a.Amount {

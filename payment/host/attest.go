@@ -86,11 +86,14 @@ func (p *peer) fresh(m attest.Moment, order string) error {
 
 // freshFor checks the evidence for a financial message. A request needs what is
 // proven before the PIN, whether there is one or not: a relay that counts
-// messages must not learn which. What settles an earlier request, a reversal
-// above all, needs none.
+// messages must not learn which. An increment needs what its trade
+// did: it takes a new amount, also where it is sent again. What settles an
+// earlier request, a reversal above all, needs none.
 func (p *peer) freshFor(m *acquirer.Message) error {
-	switch m.MTI[:3] {
-	case "010", "020":
+	switch {
+	case increments(m):
+		return p.fresh(attest.BeforePayment, m.Order)
+	case m.MTI[:3] == "010", m.MTI[:3] == "020":
 		return p.fresh(attest.BeforePIN, m.Order)
 	}
 	return nil

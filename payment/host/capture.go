@@ -68,6 +68,10 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 	if err != nil {
 		return reply{}, err
 	}
+	placed := held.Amount
+	if held, err = asPaid(tx, held); err != nil {
+		return reply{}, err
+	}
 	why := capturable(o, held)
 	if why != "" || a.State != ledger.AuthHeld || held.Authorisation != a.Key || o.State != ledger.OrderOpen {
 		return reply{code: codeInvalid, said: "refused: the request was " + string(a.State) + " " + why}, nil
@@ -87,7 +91,7 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 	if _, err := tx.Post(e); err != nil {
 		return reply{}, fmt.Errorf("host: completing a pre-authorisation: %w", err)
 	}
-	held.State = ledger.OrderPaid
+	held.State, held.Amount = ledger.OrderPaid, placed
 	if err := tx.PutOrder(held); err != nil {
 		return reply{}, err
 	}

@@ -95,7 +95,9 @@ func (s *Server) financial(ctx context.Context, p *peer, e trade.Envelope) (trad
 		return trade.Envelope{}, fmt.Errorf("host: cut before the message was booked: %w", err)
 	}
 	var r reply
-	if class := w.m.MTI[:3]; s.c.Upstream != nil && (class == "010" || class == "020" || offline(w.m)) {
+	if class := w.m.MTI[:3]; s.c.Upstream != nil && increments(w.m) {
+		r, err = s.routeIncrement(ctx, w)
+	} else if s.c.Upstream != nil && (class == "010" || class == "020" || offline(w.m)) {
 		r, err = s.route(ctx, w)
 	} else {
 		err = s.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
@@ -221,7 +223,11 @@ func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error)
 	var r reply
 	switch w.m.MTI[:3] {
 	case "010", "020":
-		r, err = s.request(ctx, tx, w, &t)
+		if increments(w.m) {
+			r, err = s.increment(ctx, tx, w)
+		} else {
+			r, err = s.request(ctx, tx, w, &t)
+		}
 	case "012":
 		r, err = s.hold(tx, w)
 	case "022":

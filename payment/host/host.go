@@ -33,6 +33,7 @@ import (
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
 
@@ -55,6 +56,9 @@ type Issuer interface {
 	// Authorize decides; it writes through tx only, and an error makes the
 	// transaction fail.
 	Authorize(ctx context.Context, tx ledger.Tx, r issuer.Request) (issuer.Decision, error)
+	// Raise decides whether a card, which is not there, may hold more, so that
+	// whole is held.
+	Raise(ctx context.Context, tx ledger.Tx, card string, more, whole money.Amount) (issuer.Decision, error)
 }
 
 var _ Issuer = (*issuer.Issuer)(nil)

@@ -35,7 +35,7 @@ func kindOf(t trade.Type) (kind, bool) {
 		return kind{mti: "0100", processing: acquirer.ProcessingBalance, transaction: 0x31, card: true, inquiry: true}, true
 	case trade.Verification:
 		return kind{mti: "0100", processing: acquirer.ProcessingVerification, transaction: 0x38, card: true, inquiry: true}, true
-	case trade.Completion, trade.Void:
+	case trade.Completion, trade.Void, trade.Incremental:
 		return kind{original: true}, true
 	}
 	return kind{}, false

@@ -3,6 +3,8 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -95,6 +97,9 @@ func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, err
 	}
 	switch class {
 	case "010", "020":
+		if increments(m) {
+			break
+		}
 		k, ok := keyOf(w, m.STAN)
 		if !ok {
 			return reply{code: codeFormat, said: "refused: STAN or RRN is missing"}, nil
@@ -116,15 +121,21 @@ func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, err
 	if !ok {
 		return reply{code: codeFormat, said: "refused: STAN or RRN of the original is missing"}, nil
 	}
+	named := m.Order
+	if increments(m) && named == "" {
+		return reply{code: codeFormat, said: "refused: what is held more has an order of its own"}, nil
+	}
 	m.Order = ""
 	a, err := tx.Authorisation(k)
 	if err == nil {
-		err = s.lineFollowUp(tx, w, &a)
+		err = s.lineFollowUp(tx, w, &a, named)
 	}
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return reply{}, err
 	}
 	switch m.MTI[:3] {
+	case "010":
+		return s.increment(ctx, tx, w)
 	case "012":
 		return s.hold(tx, w)
 	case "022":
@@ -134,9 +145,10 @@ func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, err
 }
 
 // lineFollowUp names the order that an advice or a reversal is for: that of its
-// original, or, where a void or the completion of a pre-authorisation comes, one
-// that is made of it.
-func (s *Server) lineFollowUp(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
+// original, or, where a void, the completion or an increment of a
+// pre-authorisation comes, one that is made of it; named is what its terminal
+// calls it.
+func (s *Server) lineFollowUp(tx ledger.Tx, w *work, a *ledger.Authorisation, named string) error {
 	m := w.m
 	m.Order = a.Order
 	o, err := tx.Order(a.Order)
@@ -148,6 +160,11 @@ func (s *Server) lineFollowUp(tx ledger.Tx, w *work, a *ledger.Authorisation) er
 	case m.MTI[:3] == "040" && m.Reason == acquirer.ReasonCancelled && stands:
 		m.Order += "/void"
 		return lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(trade.Void), Amount: a.Amount, Original: a.Order})
+	case increments(m):
+		// Several may raise one original: each has its terminal's name.
+		h := sha256.Sum256([]byte(named))
+		m.Order += "/increment/" + hex.EncodeToString(h[:8])
+		return lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(trade.Incremental), Amount: *m.Amount, Original: a.Order})
 	case m.MTI[:3] == "022" && o.Type == string(trade.Preauth) && stands:
 		m.Order += "/completion"
 		return lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(trade.Completion), Amount: *m.Amount, Original: a.Order})

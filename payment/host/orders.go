@@ -23,7 +23,8 @@ type Order struct {
 	// Cashback is the cash in Amount, of a Cashback order only.
 	Cashback money.Amount
 	// Original is the paid order that a refund gives money back of or that a
-	// void undoes, or the pre-authorisation that a completion takes. A
+	// void undoes, or the pre-authorisation that a completion takes or an
+	// incremental raises by its amount. A
 	// refund's may be "" where Config.RefundsWithoutOriginal allows that. A
 	// void's amount is that of its original, a completion's not more.
 	Original string

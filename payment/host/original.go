@@ -14,7 +14,7 @@ func judgeOriginal(tx ledger.Tx, o ledger.Order) (why string, err error) {
 	case trade.Refund:
 		_, why, err = refundable(tx, o)
 		return why, err
-	case trade.Void, trade.Completion:
+	case trade.Void, trade.Completion, trade.Incremental:
 	default:
 		return "", nil
 	}
@@ -29,11 +29,13 @@ func judgeOriginal(tx ledger.Tx, o ledger.Order) (why string, err error) {
 		return "", err
 	case o.Type == string(trade.Void):
 		return voidable(o, original), nil
+	case o.Type == string(trade.Incremental):
+		return raisable(o, original), nil
 	}
 	return capturable(o, original), nil
 }
 
-// originalOf tells a unit which request a void or a completion is about. Only
+// originalOf tells a unit which request a void, a completion or an incremental is about. Only
 // the terminal that sent it knows it by its numbers.
 func originalOf(tx ledger.Tx, t ledger.Terminal, o ledger.Order) (*trade.Original, error) {
 	why, err := judgeOriginal(tx, o)
@@ -60,7 +62,7 @@ func originalOf(tx ledger.Tx, t ledger.Terminal, o ledger.Order) (*trade.Origina
 	}, nil
 }
 
-// about returns the void or completion order that a message names for an
+// about returns the void, completion or incremental order that a message names for an
 // authorisation made for another order; false when it names none.
 func about(tx ledger.Tx, w *work, a *ledger.Authorisation, t trade.Type) (ledger.Order, bool, error) {
 	o, err := tx.Order(w.m.Order)

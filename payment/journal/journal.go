@@ -44,6 +44,9 @@ const (
 	// Capture: an amount is to be taken of what a pre-authorisation holds; the
 	// server has to be told until it says yes or no.
 	Capture State = "capture"
+	// Increment: an amount is to be added to what a pre-authorisation holds;
+	// the server has to be asked until it says yes or no.
+	Increment State = "increment"
 )
 
 // Entry is one debt.

@@ -108,7 +108,7 @@ func TestWords(t *testing.T) {
 		}
 	}
 	for _, w := range []word{
-		"sale", "refund", "void", "preauth", "completion", "cashback", "balance", "verification of", "APPROVED", "DECLINED", "CANCELLED", "UNKNOWN",
+		"sale", "refund", "void", "preauth", "completion", "incremental", "cashback", "balance", "verification of", "APPROVED", "DECLINED", "CANCELLED", "UNKNOWN",
 		"chip", "contactless", "magnetic stripe", "fallback", "manual", statement("PIN VERIFIED"), statement("PIN ENTERED"),
 		statement("PIN VERIFIED, SIGNATURE"), statement("SIGNATURE"), statement("NO VERIFICATION"), statement("NOT VERIFIED"), statement("VERIFIED BY DEVICE"),
 	} {

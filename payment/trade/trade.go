@@ -119,8 +119,10 @@ const (
 	Void       Type = "void"
 	Preauth    Type = "preauth"
 	Completion Type = "completion"
-	Cashback   Type = "cashback"
-	Balance    Type = "balance"
+	// Incremental adds its amount to what a pre-authorisation holds.
+	Incremental Type = "incremental"
+	Cashback    Type = "cashback"
+	Balance     Type = "balance"
 	// Verification asks the issuer whether a card is good, and charges nothing.
 	Verification Type = "verification"
 )
@@ -171,7 +173,8 @@ type Trade struct {
 	// Partial: the merchant takes a part of the amount too, where the bank
 	// approves no more.
 	Partial bool `json:"partial,omitempty"`
-	// Original is the request that a void undoes or a completion takes; nil
+	// Original is the request that a void undoes, a completion takes or
+	// an incremental raises; nil
 	// for other types.
 	Original *Original `json:"original,omitempty"`
 }

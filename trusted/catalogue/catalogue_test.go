@@ -58,7 +58,7 @@ func all(t *testing.T) []trusted.Message {
 	if len(out) < 30 {
 		t.Fatalf("only %d messages found", len(out))
 	}
-	for _, k := range []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Cashback, trade.Balance, trade.Verification} {
+	for _, k := range []trade.Type{trade.Sale, trade.Refund, trade.Void, trade.Preauth, trade.Completion, trade.Incremental, trade.Cashback, trade.Balance, trade.Verification} {
 		out = append(out, kind(string(k)))
 	}
 	out = append(out, kind(trusted.KindPartial))

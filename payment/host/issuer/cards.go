@@ -38,7 +38,9 @@ const maxCardsFile = 64 << 20
 // Cards are the cards of an issuer: what it issued, not what happened since.
 type Cards struct {
 	// by finds a card by a digest of its number: see id.
-	by   map[[32]byte]*card
+	by map[[32]byte]*card
+	// refs finds it by its reference in the ledger.
+	refs map[string]*card
 	list []*card
 }
 
@@ -193,7 +195,7 @@ func ParseCards(r io.Reader) (*Cards, error) {
 	if len(file.Cards) == 0 {
 		return nil, &CardsError{"cards", "is missing or empty"}
 	}
-	c := &Cards{by: make(map[[32]byte]*card, len(file.Cards))}
+	c := &Cards{by: make(map[[32]byte]*card, len(file.Cards)), refs: make(map[string]*card, len(file.Cards))}
 	at := map[*card]int{}
 	for i, raw := range file.Cards {
 		place := fmt.Sprintf("cards[%d]", i)
@@ -211,7 +213,7 @@ func ParseCards(r io.Reader) (*Cards, error) {
 			c.Wipe()
 			return nil, &CardsError{place, fmt.Sprintf("is the card of cards[%d] again", j)}
 		}
-		c.by[n], at[k] = k, i
+		c.by[n], c.refs[k.ref], at[k] = k, k, i
 		c.list = append(c.list, k)
 	}
 	return c, nil

@@ -56,6 +56,9 @@ func Audit(ctx context.Context, l Ledger, marks ...Mark) (Report, error) {
 			asked:    map[Key]Authorisation{},
 			refunds:  map[string]int64{},
 			refunded: map[string]Order{},
+
+			increments: map[string]Entry{},
+			raised:     map[Key]int64{},
 		}
 		for _, step := range []func() error{
 			func() error { return tx.EachEntry(a.entry) },
@@ -96,6 +99,10 @@ type auditor struct {
 	// back of, refunded the orders that say so of themselves.
 	refunds  map[string]int64
 	refunded map[string]Order
+	// increments are the entries of incrementals whose orders were not seen
+	// yet, raised what they come to by authorisation.
+	increments map[string]Entry
+	raised     map[Key]int64
 }
 
 func (a *auditor) wrong(format string, v ...any) {
@@ -137,6 +144,13 @@ func (a *auditor) entry(b Booked) error {
 		m = map[Kind]Entry{}
 		a.booked[b.Authorisation] = m
 	}
+	if b.Kind == KindIncrement {
+		a.increments[b.Key] = b.Entry
+		whole := m[b.Kind]
+		whole.Postings = append(whole.Postings, b.Postings...)
+		m[b.Kind] = whole
+		return nil
+	}
 	if _, twice := m[b.Kind]; twice {
 		a.wrong("authorisation %s has two entries of kind %s", b.Authorisation, b.Kind)
 	}
@@ -173,6 +187,14 @@ func (a *auditor) authorisation(v Authorisation) error {
 	a.report.Authorisations++
 	entries := a.booked[v.Key]
 	delete(a.booked, v.Key)
+	raise, raised := entries[KindIncrement]
+	delete(entries, KindIncrement)
+	if raised {
+		a.raised[v.Key] = gain(raise)
+		if v.State != AuthHeld && v.State != AuthCompleted && v.State != AuthVoided {
+			a.wrong("authorisation %s is %s and was raised", v.Key, v.State)
+		}
+	}
 	want := kindsOf(v.State)
 	_, completed := entries[KindComplete]
 	_, undone := entries[KindVoid]
@@ -206,9 +228,9 @@ func (a *auditor) authorisation(v Authorisation) error {
 		a.wrong("authorisation %s: state is not known", v.Key)
 	}
 	if b, ok := entries[KindBook]; ok {
-		a.amounts(v, b)
+		a.amounts(v, b, raise)
 	}
-	if r, ok := entries[KindVoid]; ok && !cancels(entries[KindBook], entries[KindComplete], r) {
+	if r, ok := entries[KindVoid]; ok && !cancels(entries[KindBook], raise, entries[KindComplete], r) {
 		a.wrong("authorisation %s: its void does not take back what was booked", v.Key)
 	}
 	if r, ok := entries[KindReverse]; ok && !cancels(entries[KindBook], r) {
@@ -217,19 +239,27 @@ func (a *auditor) authorisation(v Authorisation) error {
 	return nil
 }
 
-// amounts checks that what was booked is the authorisation's amount.
-func (a *auditor) amounts(v Authorisation, e Entry) {
+// gain is what an entry moves.
+func gain(e Entry) int64 {
 	var sum int64
 	for _, p := range e.Postings {
-		if p.Amount.Currency != v.Amount.Currency {
-			a.wrong("authorisation %s: booked in %s, authorised in %s", v.Key, p.Amount.Currency, v.Amount.Currency)
-			return
-		}
 		if p.Amount.Minor > 0 {
 			sum += p.Amount.Minor
 		}
 	}
-	if sum != v.Amount.Minor {
+	return sum
+}
+
+// amounts checks that what was booked, with what was held more, is the
+// authorisation's amount.
+func (a *auditor) amounts(v Authorisation, booked, raise Entry) {
+	for _, p := range slices.Concat(booked.Postings, raise.Postings) {
+		if p.Amount.Currency != v.Amount.Currency {
+			a.wrong("authorisation %s: booked in %s, authorised in %s", v.Key, p.Amount.Currency, v.Amount.Currency)
+			return
+		}
+	}
+	if sum := gain(booked) + gain(raise); sum != v.Amount.Minor {
 		a.wrong("authorisation %s: booked %d, authorised %d", v.Key, sum, v.Amount.Minor)
 	}
 }
@@ -275,6 +305,10 @@ func (a *auditor) order(o Order) error {
 	case o.Type == "completion" && o.State == OrderPaid && (!isTaken || taken.Order != o.Original):
 		a.wrong("order %s is a completion of %s, which is not completed", o.ID, o.Original)
 	case o.Type == "completion" && o.State == OrderPaid:
+	case o.Type == "incremental" && booked:
+		a.wrong("order %s is an incremental and booked by %s", o.ID, live.Key)
+	case o.Type == "incremental" && o.State == OrderPaid:
+		a.increment(o)
 	case o.State == OrderVoided && (!isVoided || undone.Order != o.ID):
 		a.wrong("order %s is voided, its authorisation is not", o.ID)
 	case o.State == OrderVoided && booked:
@@ -293,6 +327,7 @@ func (a *auditor) order(o Order) error {
 		a.wrong("order %s is %s and nothing is booked for it", o.ID, o.State)
 	case o.Authorisation != live.Key:
 		a.wrong("order %s names %s and is booked by %s", o.ID, o.Authorisation, live.Key)
+	case o.Type == "preauth" && o.Amount.Currency == live.Amount.Currency && o.Amount.Minor+a.raised[live.Key] == live.Amount.Minor && o.State != OrderPending && live.State != AuthApproved:
 	case o.Amount != live.Amount && !(live.ResponseCode == "10" && o.Amount.Currency == live.Amount.Currency && live.Amount.Minor < o.Amount.Minor):
 		a.wrong("order %s is for %s and booked with %s", o.ID, o.Amount, live.Amount)
 	case o.State == OrderPending && live.State != AuthApproved, o.State == OrderHeld && live.State != AuthHeld, o.State == OrderPaid && live.State != AuthCompleted:
@@ -307,6 +342,24 @@ func (a *auditor) order(o Order) error {
 		a.refunded[o.ID] = o
 	}
 	return nil
+}
+
+// IncrementKey is the key of the entry of an incremental order.
+func IncrementKey(of Key, order string) string {
+	return string(KindIncrement) + "/" + of.String() + "/" + order
+}
+
+// increment checks that an incremental order was booked, for what it raised.
+func (a *auditor) increment(o Order) {
+	key := IncrementKey(o.Authorisation, o.ID)
+	e, ok := a.increments[key]
+	delete(a.increments, key)
+	switch {
+	case !ok:
+		a.wrong("order %s is %s and nothing is booked for it", o.ID, o.State)
+	case e.Authorisation != o.Authorisation || gain(e) != o.Amount.Minor:
+		a.wrong("order %s is for %s and booked with %d for %s", o.ID, o.Amount, gain(e), e.Authorisation)
+	}
 }
 
 // finish reports what nothing accounts for, in a stable order.
@@ -324,6 +377,9 @@ func (a *auditor) finish() {
 	}
 	for k := range a.booked {
 		rest = append(rest, fmt.Sprintf("entries belong to authorisation %s, which there is not", k))
+	}
+	for key := range a.increments {
+		rest = append(rest, fmt.Sprintf("entry %s belongs to no incremental order", key))
 	}
 	for id, v := range a.live {
 		rest = append(rest, fmt.Sprintf("authorisation %s is booked for order %s, which there is not", v.Key, id))

@@ -22,6 +22,9 @@ const (
 	KindComplete Kind = "complete" // its completion
 	KindReverse  Kind = "reverse"  // its reversal
 	KindVoid     Kind = "void"     // the undoing of what was completed
+	// KindIncrement is what is held more for a pre-authorisation; there may be
+	// several.
+	KindIncrement Kind = "increment"
 )
 
 // Entry is a set of postings that belong together and sum to zero in each
@@ -73,7 +76,7 @@ func (e *Entry) Check() error {
 		if !e.Authorisation.IsZero() {
 			return bad("an opening belongs to no authorisation")
 		}
-	case KindBook, KindComplete, KindReverse, KindVoid:
+	case KindBook, KindComplete, KindReverse, KindVoid, KindIncrement:
 		if err := e.Authorisation.Check(); err != nil {
 			return bad("it belongs to no authorisation")
 		}

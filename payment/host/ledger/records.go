@@ -30,12 +30,14 @@ type Order struct {
 	Merchant string
 	State    OrderState
 	// Authorisation is what made the order pending or paid, for a void what it
-	// undid, for a completion what it took, else zero.
+	// undid, for a completion what it took, for an incremental what it raised,
+	// else zero.
 	Authorisation Key
 	// Cashback is how much of the amount is paid out in cash, in minor units.
 	Cashback int64
 	// Original is the order of which a refund gives money back, that a void
-	// undoes, or the pre-authorisation that a completion takes of; "" when
+	// undoes, or the pre-authorisation that a completion takes of or an
+	// incremental raises; "" when
 	// there is none.
 	Original string
 	// Refunded is how much of a sale is given back, in minor units of Amount:

@@ -1,0 +1,120 @@
+package host
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/payunit/payunit/payment/acquirer"
+	"github.com/payunit/payunit/payment/host/issuer"
+	"github.com/payunit/payunit/payment/money"
+	"github.com/payunit/payunit/payment/trade"
+)
+
+// increment makes the 0100 of an incremental order.
+func (u *unit) increment(order string, preauth *acquirer.Message, minor int64) *acquirer.Message {
+	u.r.t.Helper()
+	m := u.capture(order, preauth, minor)
+	m.MTI = "0100"
+	return m
+}
+
+// TestIncremental: what is held is raised once for each order, and the completion
+// may take all of it.
+func TestIncremental(t *testing.T) {
+	r := newRig(t)
+	u := r.enrol(1, 4)
+	m := u.held("p1", 1000)
+	for _, o := range []struct {
+		id    string
+		minor int64
+	}{{"i1", 500}, {"i2", 250}, {"i3", 1}} {
+		if err := r.place(o.id, trade.Incremental, "p1", o.minor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.want("another amount than the order's", u.increment("i1", m, 501), codeAmount)
+	u.want("without an order of its own", u.increment("p1", m, 1000), codeInvalid)
+	u.want("of an order that there is not", u.increment("i9", m, 500), codeNoOriginal)
+	other := u.increment("i1", m, 500)
+	other.Original.STAN, other.RRN = "999999", "999999999999"
+	u.want("of a request that there is not", other, codeNoOriginal)
+	r.booked("not yet", 1000, 1000, 0)
+
+	first := u.increment("i1", m, 500)
+	u.want("increment", first, codeApproved)
+	u.want("repeat", u.repeat(first), codeApproved)
+	u.want("again under the first type", u.increment("i1", m, 500), codeApproved)
+	r.booked("raised once", 1500, 1500, 0)
+	u.want("the next", u.increment("i2", m, 250), codeApproved)
+	r.booked("raised twice", 1750, 1750, 0)
+	r.state("raised", "p1", trade.Held)
+	r.state("raised", "i1", trade.Paid)
+
+	if err := r.place("c1", trade.Completion, "p1", 1751); !errors.Is(err, ErrOrder) {
+		t.Errorf("completion of more than is held: got %v, want ErrOrder", err)
+	}
+	if err := r.place("v1", trade.Void, "p1", 1000); !errors.Is(err, ErrOrder) {
+		t.Errorf("void of a part: got %v, want ErrOrder", err)
+	}
+	if err := errors.Join(r.place("c1", trade.Completion, "p1", 1700), r.place("v1", trade.Void, "p1", 1750)); err != nil {
+		t.Fatal(err)
+	}
+	u.want("completion", u.capture("c1", m, 1700), codeApproved)
+	r.booked("completed", 1700, 0, 1700)
+	u.want("after the completion", u.increment("i3", m, 1), codeInvalid)
+	u.want("repeat after the completion", u.repeat(first), codeApproved)
+	u.want("void after the completion", u.void("v1", m), codeAmount)
+	r.state("never", "i3", trade.Open)
+	r.booked("in the end", 1700, 0, 1700)
+	if err := r.place("i4", trade.Incremental, "p1", 1); !errors.Is(err, ErrOrder) {
+		t.Errorf("an order for what is completed: got %v, want ErrOrder", err)
+	}
+}
+
+// TestIncrementalVoided: a void lets go of the whole, and nothing is held more
+// after it.
+func TestIncrementalVoided(t *testing.T) {
+	r := newRig(t)
+	u := r.enrol(1, 4)
+	m := u.held("p1", 1000)
+	if err := errors.Join(r.place("i1", trade.Incremental, "p1", 500), r.place("i2", trade.Incremental, "p1", 500)); err != nil {
+		t.Fatal(err)
+	}
+	u.want("increment", u.increment("i1", m, 500), codeApproved)
+	if err := r.place("v1", trade.Void, "p1", 1500); err != nil {
+		t.Fatal(err)
+	}
+	v := u.void("v1", m)
+	whole := r.eur(1500)
+	v.Amount = &whole
+	u.want("void", v, codeApproved)
+	r.booked("let go", 0, 0, 0)
+	r.state("let go", "p1", trade.Voided)
+	u.want("after the void", u.increment("i2", m, 500), codeInvalid)
+	r.booked("still", 0, 0, 0)
+}
+
+// TestIncrementalRefused: the balance covers it or nothing is held more; and only
+// a pre-authorisation that is held can be raised.
+func TestIncrementalRefused(t *testing.T) {
+	r := newRig(t)
+	u := r.enrol(1, 4)
+	m := u.held("p1", 1000)
+	r.order("o1", 1000)
+	if err := r.place("i0", trade.Incremental, "o1", 500); !errors.Is(err, ErrOrder) {
+		t.Errorf("of a sale: got %v, want ErrOrder", err)
+	}
+	if err := r.place("i0", trade.Incremental, "", 500); !errors.Is(err, ErrOrder) {
+		t.Errorf("of nothing: got %v, want ErrOrder", err)
+	}
+	if err := r.place("i0", trade.Incremental, "p1", money.MaxMinor); !errors.Is(err, ErrOrder) {
+		t.Errorf("of more than a message can say: got %v, want ErrOrder", err)
+	}
+	much := int64(99_999_999)
+	if err := r.place("i1", trade.Incremental, "p1", much); err != nil {
+		t.Fatal(err)
+	}
+	u.want("more than there is", u.increment("i1", m, much), issuer.CodeFunds)
+	r.state("refused", "i1", trade.Open)
+	r.booked("as it was", 1000, 1000, 0)
+}
