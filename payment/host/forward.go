@@ -82,7 +82,12 @@ func (s *Server) forward(ctx context.Context, o ledger.Outgoing) (done bool, err
 	if gone, err := s.give(ctx, o); err != nil || gone {
 		return gone, err
 	}
-	m, err := s.c.Dialect.Unpack(o.Message)
+	packed, err := s.owedMessage(o)
+	if err != nil {
+		return false, fmt.Errorf("host: message %s: %w", o.ID, err)
+	}
+	m, err := s.c.Dialect.Unpack(packed)
+	clear(packed)
 	if err != nil {
 		return false, fmt.Errorf("host: message %s: %w", o.ID, err)
 	}

@@ -82,6 +82,9 @@ type Config struct {
 	// Upstream, when not nil, decides instead of Issuer: the acquirer above.
 	// Forward has to run then, in one server at least.
 	Upstream Upstream
+	// StandIn, when not nil, is what the server approves by itself while
+	// Upstream can't be asked.
+	StandIn *StandIn
 	// Keys are the base keys of the terminals' PIN and message keys. No
 	// default.
 	Keys Keys
@@ -153,6 +156,9 @@ func (c *Config) complete() error {
 		if f.none {
 			return fmt.Errorf("%w: %s is empty and has no default", ErrConfig, f.name)
 		}
+	}
+	if err := c.StandIn.check(); err != nil {
+		return err
 	}
 	if err := c.Keys.check(); err != nil {
 		return err

@@ -92,7 +92,7 @@ func (s *Server) decipherLine(w *work) {
 func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
 	m := w.m
 	class := m.MTI[:3]
-	if offline(m) {
+	if offline(m) || stoodIn(m) {
 		class = "020"
 	}
 	switch class {

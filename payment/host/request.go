@@ -131,7 +131,7 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 // asked reports whether a request is the one that an order's type makes.
 func asked(m *acquirer.Message, t trade.Type) bool {
 	k, ok := kindOf(t)
-	return ok && k.card && (m.MTI[:3] == k.mti[:3] || offline(m) && t == trade.Sale) && m.ProcessingCode == k.processing
+	return ok && k.card && (m.MTI[:3] == k.mti[:3] || (offline(m) || stoodIn(m)) && t == trade.Sale) && m.ProcessingCode == k.processing
 }
 
 // cash is the cash in a request, in minor units of its amount's currency; -1
@@ -204,7 +204,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Time: a.Created, Credit: o.Type == string(trade.Refund),
-		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
+		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
 	})
 	if err != nil {
 		return reply{}, err

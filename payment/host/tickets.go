@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"encoding/json"
 	"errors"
@@ -20,15 +19,9 @@ import (
 // every server on it finds them. Their content is sealed with AES-256-GCM under a
 // key that derives from RegistryConfig.Key.
 func (r *Registry) Tickets() (noise.Tickets, error) {
-	key := r.keyed("ticket", nil)
-	defer clear(key)
-	b, err := aes.NewCipher(key)
+	aead, err := r.sealer("ticket")
 	if err != nil {
-		return nil, fmt.Errorf("host: tickets: %w", err)
-	}
-	aead, err := cipher.NewGCM(b)
-	if err != nil {
-		return nil, fmt.Errorf("host: tickets: %w", err)
+		return nil, err
 	}
 	return &tickets{r, aead}, nil
 }

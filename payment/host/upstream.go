@@ -206,7 +206,18 @@ func (s *Server) answered(tx ledger.Tx, w *work, answer *acquirer.Message, failu
 	switch {
 	case errors.Is(failure, link.ErrNotSent):
 		r.said = "the acquirer can't be reached"
-		err = tx.DeleteOutgoing(id)
+		if err = tx.DeleteOutgoing(id); err != nil {
+			break
+		}
+		var ok bool
+		var why string
+		if ok, why, err = s.standIn(tx, w, o, &a); ok {
+			r = reply{code: codeApproved, authCode: a.AuthCode, said: "approved in place of the acquirer, which can't be reached"}
+			a.State = ledger.AuthApproved
+			s.counters.count(`payunit_above_total{result="stood in"}`)
+		} else if why != "" {
+			r.said += ": " + why
+		}
 	case failure == nil && answer.ResponseCode == codeApproved:
 		r = reply{code: codeApproved, authCode: answer.AuthCode, icc: bytes.Clone(answer.ICC), other: answer.Other, said: "the acquirer: approved"}
 		a.State = ledger.AuthApproved

@@ -97,7 +97,7 @@ func (c *chained) settled(what string, spent, pending, merchant int64) {
 	if got := c.balance("merchant/M1"); got != merchant {
 		c.t.Errorf("%s: merchant %d, want %d", what, got, merchant)
 	}
-	if got := c.balance(upstreamAccount); got != -spent {
+	if got := c.balance(upstreamAccount) + c.balance(standInAccount); got != -spent {
 		c.t.Errorf("%s: the acquirer above owes %d, want %d", what, -got, spent)
 	}
 	if r := ledgertest.Clean(c.t, c.l); r.Asked != 0 {

@@ -133,6 +133,9 @@ type Request struct {
 	// Offline: the card has approved by itself, and tells by its TC. Limits and
 	// balance come too late.
 	Offline bool
+	// StoodIn: the payment was approved in the issuer's place, while it could not
+	// be asked. Limits and balance come too late.
+	StoodIn bool
 	// Inquiry: a question is asked and nothing is charged; Amount is zero.
 	Inquiry bool
 	// PIN is the deciphered PIN in ASCII digits, empty when none was entered.
@@ -141,6 +144,9 @@ type Request struct {
 	// ICC is field 55.
 	ICC []byte
 }
+
+// late reports whether the payment was approved before the issuer is told.
+func (r *Request) late() bool { return r.Offline || r.StoodIn }
 
 // Decision is the answer. It holds no secret.
 type Decision struct {
@@ -220,7 +226,7 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 			return Decision{}, err
 		}
 	}
-	if d.Code == "" && (r.Credit || r.Inquiry || r.Offline) {
+	if d.Code == "" && (r.Credit || r.Inquiry || r.late()) {
 		d.Code, d.Reason = CodeApproved, "approved"
 	}
 	if d.Code == "" {
@@ -329,7 +335,7 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 	case r.Inquiry && r.Amount.Minor == 0:
 	case r.Amount.Minor <= 0:
 		return CodeFormat, "the amount is not positive"
-	case limit > 0 && !r.Credit && !r.Offline && r.Amount.Minor > limit:
+	case limit > 0 && !r.Credit && !r.late() && r.Amount.Minor > limit:
 		return CodeOverLimit, "over the limit of one payment, " + money.New(limit, r.Amount.Currency).String()
 	}
 	return "", ""

@@ -20,6 +20,42 @@ type Velocity struct {
 	Amount int64 `json:"amount"`
 }
 
+// Check says whether v is a limit. Errors wrap ErrConfig.
+func (v Velocity) Check() error {
+	if member, reason := v.check(); reason != "" {
+		return fmt.Errorf("%w: %s: %s", ErrConfig, member, reason)
+	}
+	return nil
+}
+
+// Room compares what a card was used for with the limit. The code is "" when
+// there is room for another payment at that time, and says why in words
+// otherwise.
+func (v Velocity) Room(tx ledger.Tx, card string, at time.Time, amount money.Amount) (code, reason string, err error) {
+	spent, err := tx.SpentSince(card, ledger.Day(at)-int64(v.Days)+1)
+	switch {
+	case err != nil:
+		return "", "", err
+	case v.Count > 0 && spent.Payments >= v.Count:
+		return CodeFrequency, fmt.Sprintf("the card was used %d times in %d days", spent.Payments, v.Days), nil
+	case v.Amount > 0 && amount.Minor > v.Amount-spent.Minor:
+		return CodeOverLimit, fmt.Sprintf("over the limit of %d days, %v", v.Days, money.New(v.Amount, amount.Currency)), nil
+	}
+	return "", "", nil
+}
+
+// Count counts an approved payment for its card's limits. Servers on one ledger
+// see each other's: it is to be written in the transaction that approves.
+func Count(tx ledger.Tx, card string, at time.Time, amount money.Amount) error {
+	s, err := tx.Spending(card, ledger.Day(at))
+	if err != nil {
+		return err
+	}
+	s.Payments++
+	s.Minor += amount.Minor
+	return tx.PutSpending(s)
+}
+
 // check names the member that is wrong.
 func (v Velocity) check() (member, reason string) {
 	switch {
@@ -46,18 +82,12 @@ func (i *Issuer) limits(k *card) []Velocity {
 // velocity compares what a card was used for with its limits. It returns "" when
 // there is room for the payment, or for a part that will do.
 func (i *Issuer) velocity(tx ledger.Tx, k *card, r Request) (code, reason string, err error) {
-	if !counted(r) || r.Offline {
+	if !counted(r) || r.late() {
 		return "", "", nil
 	}
 	for _, v := range i.limits(k) {
-		spent, err := tx.SpentSince(k.ref, ledger.Day(r.Time)-int64(v.Days)+1)
-		switch {
-		case err != nil:
-			return "", "", err
-		case v.Count > 0 && spent.Payments >= v.Count:
-			return CodeFrequency, fmt.Sprintf("the card was used %d times in %d days", spent.Payments, v.Days), nil
-		case v.Amount > 0 && r.Amount.Minor > v.Amount-spent.Minor:
-			return CodeOverLimit, fmt.Sprintf("over the limit of %d days, %v", v.Days, money.New(v.Amount, r.Amount.Currency)), nil
+		if code, reason, err := v.Room(tx, k.ref, r.Time, r.Amount); err != nil || code != "" {
+			return code, reason, err
 		}
 	}
 	return "", "", nil
@@ -66,23 +96,16 @@ func (i *Issuer) velocity(tx ledger.Tx, k *card, r Request) (code, reason string
 // counted reports whether a request is one that limits are for.
 func counted(r Request) bool { return !r.Credit && !r.Inquiry }
 
-// spend counts an approved payment. Servers on one ledger see each other's: it is
-// written in the transaction that approves.
+// spend counts an approved payment.
 func (i *Issuer) spend(tx ledger.Tx, k *card, r Request, d Decision) error {
 	if !counted(r) || len(i.limits(k)) == 0 {
 		return nil
 	}
-	s, err := tx.Spending(k.ref, ledger.Day(r.Time))
-	if err != nil {
-		return err
-	}
-	minor := r.Amount.Minor
+	amount := r.Amount
 	if d.Code == CodePartial {
-		minor = d.Part.Minor
+		amount = d.Part
 	}
-	s.Payments++
-	s.Minor += minor
-	return tx.PutSpending(s)
+	return Count(tx, k.ref, r.Time, amount)
 }
 
 // GiveBack takes what was approved for a card at a time out of what counts for
