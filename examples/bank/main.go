@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/payunit/payunit/examples/internal/bank"
 	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
@@ -52,6 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
 	upstream := f.String("upstream", "", "HOST:PORT of the bank above, which then decides about payments; empty decides here")
+	standin := f.String("stand-in", "", "AMOUNT,N,PREFIX,…: while the bank above can't be asked, approve up to AMOUNT, N times a day with a card, for account numbers that begin so")
 	logs := f.String("log", "text", "text|json: the form of what is told about requests")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
@@ -94,13 +97,39 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -pinpad: %v\n", err)
 		return 2
 	}
-	cfg := bank.Config{PIN: pin, Upstream: *upstream, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
+	stand, err := standIn(*standin, c)
+	if err != nil || stand != nil && *upstream == "" {
+		fmt.Fprintf(stderr, "bank: -stand-in: want AMOUNT,N,PREFIX,… and -upstream: %v\n", err)
+		return 2
+	}
+	cfg := bank.Config{PIN: pin, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1
 	}
 	fmt.Fprintln(stdout, "bank: stopped; everything that was acknowledged is in the ledger")
 	return 0
+}
+
+// standIn reads an amount, a number of payments a day, and beginnings of account
+// numbers.
+func standIn(list string, c money.Currency) (*host.StandIn, error) {
+	if list == "" {
+		return nil, nil
+	}
+	parts := strings.Split(list, ",")
+	if len(parts) < 3 {
+		return nil, errors.New("three things or more")
+	}
+	limit, err := money.Parse(parts[0], c)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return nil, err
+	}
+	return &host.StandIn{Limit: limit, Velocity: []issuer.Velocity{{Days: 1, Count: n}}, Cards: parts[2:]}, nil
 }
 
 // pinPolicy reads a list of what is granted.

@@ -139,6 +139,9 @@ func TestStandInRefuses(t *testing.T) {
 		{name: "another card", fate: notSent, set: func(s *StandIn) { s.Cards = []string{"476174"} }},
 		{name: "a PIN", fate: notSent, pin: testPIN},
 		{name: "a PIN that was promised", fate: notSent, do: func(t *testing.T, m *acquirer.Message) { m.ICC = replaced(t, m.ICC, tags.CVMResults, 2, 3, 0) }},
+		{name: "a PIN that nobody mentions", fate: notSent, pin: testPIN, do: func(t *testing.T, m *acquirer.Message) {
+			m.ICC = replaced(t, replaced(t, m.ICC, tags.CVMResults, 0x1F, 3, 2), tags.TVR, 0, 0, 0, 0, 0)
+		}},
 		{name: "a PIN in the TVR", fate: notSent, do: func(t *testing.T, m *acquirer.Message) { m.ICC = replaced(t, m.ICC, tags.TVR, 0, 0, 4, 0, 0) }},
 		{name: "a card that declined", fate: notSent, do: func(t *testing.T, m *acquirer.Message) { m.ICC = replaced(t, m.ICC, tags.CID, 0) }},
 		{name: "a request that may have arrived", fate: lost},
@@ -175,6 +178,21 @@ func TestStandInTooOften(t *testing.T) {
 	u.want("its reversal", u.reversal(m), codeApproved)
 	c.down()
 	u.want("is no room", u.sale("o3", 500, ""), codeUnavailable)
+}
+
+// TestStandInTooLate: an advice counts whatever the balance is by then.
+func TestStandInTooLate(t *testing.T) {
+	c := newStandIn(t)
+	u := c.enrol(1, 4)
+	c.fate = nil
+	c.order("most", opening-100)
+	u.want("nearly everything", u.sale("most", opening-100, testPIN), codeApproved)
+	u.want("more than is left", u.sale("o0", 500, ""), issuer.CodeFunds)
+	c.down()
+	m := u.sale("o0", 500, "")
+	u.want("while nobody can be asked", m, codeApproved)
+	u.want("completion", u.completion(m, "000000"), codeApproved)
+	c.settled("told afterwards", opening+400, opening-100, 500)
 }
 
 // TestStandInSealed: the ledger has no account number, and what is sealed is
@@ -241,5 +259,10 @@ func TestStandInConfig(t *testing.T) {
 	}
 	if err := good.check(); err != nil {
 		t.Error(err)
+	}
+	c := r.s.c
+	c.StandIn = &StandIn{}
+	if _, err := New(c); !errors.Is(err, ErrConfig) {
+		t.Errorf("New: got %v, want ErrConfig", err)
 	}
 }

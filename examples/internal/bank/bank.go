@@ -56,6 +56,9 @@ type Config struct {
 	// Upstream is the address of the bank above, which then decides instead of
 	// this one's issuer; empty for none.
 	Upstream string
+	// StandIn is what this bank approves while the one above can't be asked;
+	// nil for nothing.
+	StandIn *host.StandIn
 	// Fault is the name of what goes wrong once; empty for nothing.
 	Fault string
 	// OnFault is told when it does; may be nil.
@@ -123,7 +126,7 @@ func (b *Bank) open(ctx context.Context) error {
 		if b.line, err = b.upstream(); err != nil {
 			return err
 		}
-		c.Issuer, c.Upstream = nil, b.line
+		c.Issuer, c.Upstream, c.StandIn = nil, b.line, b.c.StandIn
 	}
 	b.server, err = host.New(c)
 	return err
