@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -90,6 +91,9 @@ func New(c Config) (*Authority, error) {
 type Pending struct {
 	secret secret.Bytes
 	ak     *ecdsa.PublicKey
+	// answered, because a secret that was wiped is as long as before, and its
+	// zeros anybody's to guess.
+	answered atomic.Bool
 }
 
 var (
@@ -227,6 +231,9 @@ func (a *Authority) checkEK(der []byte, key *ecdsa.PublicKey) error {
 // Issue takes the device's answer and returns the AK's certificate, DER. Errors
 // wrap ErrRefused.
 func (a *Authority) Issue(p *Pending, answer []byte) ([]byte, error) {
+	if p.answered.Swap(true) {
+		return nil, fmt.Errorf("%w: the challenge was answered before", ErrRefused)
+	}
 	defer p.secret.Wipe()
 	if p.secret.Len() != secretLen || subtle.ConstantTimeCompare(p.secret.Reveal(), answer) != 1 {
 		return nil, fmt.Errorf("%w: the TPM did not open the challenge", ErrRefused)

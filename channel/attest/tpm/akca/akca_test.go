@@ -2,11 +2,18 @@ package akca
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/payunit/payunit/cardreader/secret"
 )
 
 func FuzzPublicArea(f *testing.F) {
@@ -39,5 +46,42 @@ func TestNoDefaults(t *testing.T) {
 	// A public area without a key: the point is not on the curve.
 	if _, _, err := public(tpm2.Marshal(AKTemplate()), AKTemplate()); err == nil {
 		t.Error("the point at zero was taken for a key")
+	}
+}
+
+// TestOneAnswer: after an answer, right or wrong, no other counts, the zeros that
+// a wiped secret leaves least of all.
+func TestOneAnswer(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign,
+	}
+	a, err := New(Config{EKRoots: x509.NewCertPool(), Certificate: own, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, zeros := bytes.Repeat([]byte{7}, secretLen), make([]byte, secretLen)
+	for name, answers := range map[string][][]byte{
+		"wrong, then zeros": {bytes.Repeat([]byte{8}, secretLen), zeros},
+		"wrong, then right": {nil, right},
+		"zeros":             {zeros},
+	} {
+		p := &Pending{secret: secret.CopyBytes(right), ak: &key.PublicKey}
+		for i, answer := range answers {
+			if der, err := a.Issue(p, answer); der != nil || !errors.Is(err, ErrRefused) {
+				t.Errorf("%s: answer %d: certified, %v", name, i+1, err)
+			}
+		}
+	}
+	p := &Pending{secret: secret.CopyBytes(right), ak: &key.PublicKey}
+	if der, err := a.Issue(p, right); err != nil || der == nil {
+		t.Errorf("the right answer: %v", err)
+	}
+	if der, err := a.Issue(p, zeros); der != nil || !errors.Is(err, ErrRefused) {
+		t.Errorf("zeros after it: %v", err)
 	}
 }
