@@ -108,6 +108,16 @@ func (s Bytes) Len() int { return len(s.x.bytes()) }
 // Equal compares in constant time for equal lengths.
 func (s Bytes) Equal(o Bytes) bool { return subtle.ConstantTimeCompare(s.x.bytes(), o.x.bytes()) == 1 }
 
+// Blank reports, in constant time for a length, whether s holds nothing but zeros:
+// it was wiped, or never was a key. Its length does not tell.
+func (s Bytes) Blank() bool {
+	var all byte
+	for _, b := range s.x.bytes() {
+		all |= b
+	}
+	return subtle.ConstantTimeByteEq(all, 0) == 1
+}
+
 // Wipe zeroes the bytes, for every copy of s.
 func (s Bytes) Wipe() { clear(s.x.bytes()) }
 

@@ -189,3 +189,21 @@ func TestNotComparable(t *testing.T) {
 		}
 	}
 }
+
+func TestBlank(t *testing.T) {
+	for _, c := range []struct {
+		b    []byte
+		want bool
+	}{{nil, true}, {[]byte{0}, true}, {make([]byte, 32), true}, {[]byte{1}, false}, {[]byte{0, 0, 0x80}, false}, {[]byte{1, 0xFF}, false}} {
+		k := secret.CopyBytes(c.b)
+		if got := k.Blank(); got != c.want {
+			t.Errorf("%x: %v", c.b, got)
+		}
+		if k.Wipe(); !k.Blank() {
+			t.Errorf("%x: not blank when wiped", c.b)
+		}
+	}
+	if !(secret.Bytes{}).Blank() {
+		t.Error("the zero value")
+	}
+}

@@ -89,8 +89,8 @@ func (a Activation) Code() (string, error) {
 // PSK derives the 32-byte pre-shared key: HKDF-SHA256 (RFC 5869) of the secret,
 // bound to the id. A server may store it in the secret's place.
 func (a Activation) PSK() (secret.Bytes, error) {
-	if a.secret.Len() != activationSecretLen {
-		return secret.Bytes{}, fmt.Errorf("%w: it is empty", ErrActivation)
+	if a.secret.Len() != activationSecretLen || a.secret.Blank() {
+		return secret.Bytes{}, fmt.Errorf("%w: it is empty, or was wiped", ErrActivation)
 	}
 	k, err := hkdf.Key(sha256.New, a.secret.Reveal(), nil, "payunit activation 1|"+a.ID, keyLen)
 	if err != nil {

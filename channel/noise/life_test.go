@@ -1,6 +1,7 @@
 package noise
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/channeltest"
 )
@@ -165,4 +167,25 @@ func firstFrame(t *testing.T, c *Client) []byte {
 	cancel()
 	<-done
 	return out[:n]
+}
+
+// TestWipedKeys: the zeros that a wiped key leaves, which everybody knows, enrol and
+// resume nothing.
+func TestWipedKeys(t *testing.T) {
+	w := newWorld(t)
+	w.server.Activations = func(context.Context, string) (secret.Bytes, error) { return secret.NewBytes(make([]byte, keyLen)), nil }
+	_, s := w.pair(t)
+	v := &visitor{open: &hello{purpose: channel.PurposeEnrol, credential: "AAAABBBB"}}
+	if err := s.credential(t.Context(), v); err != nil || v.refused == nil || v.psk.Blank() {
+		t.Errorf("the server goes by an activation of zeros: %v, %v", v.refused, err)
+	}
+	now := time.Now()
+	if err := (Ticket{Secret: secret.NewBytes(make([]byte, keyLen)), Expires: now.Add(time.Hour)}).check(channel.Identity{}, now); !errors.Is(err, ErrTicket) {
+		t.Errorf("the server goes by a ticket of zeros: %v", err)
+	}
+	a := activation(bytes.Repeat([]byte{1}, activationIDLen+activationSecretLen))
+	a.Wipe()
+	if k, err := a.PSK(); !errors.Is(err, ErrActivation) || k.Len() != 0 {
+		t.Errorf("the client goes by zeros: %v", err)
+	}
 }

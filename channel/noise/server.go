@@ -198,8 +198,14 @@ func (k *Server) credential(ctx context.Context, v *visitor) error {
 			return fmt.Errorf("%w: this server enrols nobody", channel.ErrPolicy)
 		}
 		psk, err := k.c.Activations(ctx, v.open.credential)
-		if err == nil && psk.Len() != keyLen {
+		switch {
+		case err != nil:
+		case psk.Len() != keyLen:
 			err = fmt.Errorf("key of %d bytes, want %d", psk.Len(), keyLen)
+		case psk.Blank():
+			// The key of a store that lent it out once and did not expect it
+			// to be wiped. Everybody knows these zeros.
+			err = errors.New("the key was wiped")
 		}
 		if err != nil {
 			v.refused = fmt.Errorf("%w: activation id: %w", channel.ErrPolicy, err)

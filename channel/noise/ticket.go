@@ -59,7 +59,7 @@ func (t Ticket) check(declared channel.Identity, now time.Time) error {
 	case declared.DeviceClass != t.Peer.DeviceClass, declared.TerminalID != t.Peer.TerminalID,
 		declared.MerchantID != t.Peer.MerchantID:
 		return fmt.Errorf("%w: another unit's", ErrTicket)
-	case t.Secret.Len() != keyLen:
+	case t.Secret.Len() != keyLen, t.Secret.Blank():
 		return fmt.Errorf("%w: without a secret", ErrTicket)
 	}
 	return nil

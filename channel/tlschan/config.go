@@ -96,7 +96,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 		return nil, fmt.Errorf("%w: Attester is nil and has no default", ErrConfig)
 	case (len(c.ServerKey) == 0) == (c.Activation == nil):
 		return nil, fmt.Errorf("%w: set one of ServerKey, to pay, and Activation, to enrol", ErrConfig)
-	case c.Activation != nil && (c.Activation.ID == "" || c.Activation.Key.Len() != keyLen):
+	case c.Activation != nil && (c.Activation.ID == "" || c.Activation.Key.Len() != keyLen || c.Activation.Key.Blank()):
 		return nil, fmt.Errorf("%w: an activation has an id and a key of %d bytes", ErrConfig, keyLen)
 	case len(c.ServerKey) != 0 && len(c.ServerKey) != ed25519Len && len(c.ServerKey) != p256Len:
 		return nil, fmt.Errorf("%w: ServerKey of %d bytes, want %d or %d", ErrConfig, len(c.ServerKey), ed25519Len, p256Len)

@@ -51,6 +51,9 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 		class: k.c.DeviceClass, terminal: k.c.TerminalID, merchant: k.c.MerchantID,
 	}
 	if k.c.Activation != nil {
+		if k.c.Activation.Key.Blank() {
+			return c, fmt.Errorf("%w: the activation's key was wiped", ErrConfig)
+		}
 		open.purpose, open.activation = channel.PurposeEnrol, k.c.Activation.ID
 	}
 	sent := open.append(nil)
@@ -186,8 +189,14 @@ func (k *Server) credential(ctx context.Context, open *hello) (key secret.Bytes,
 		return secret.Bytes{}, nil, fmt.Errorf("%w: this server enrols nobody", channel.ErrPolicy)
 	}
 	key, err = k.c.Activations(ctx, open.activation)
-	if err == nil && key.Len() != keyLen {
+	switch {
+	case err != nil:
+	case key.Len() != keyLen:
 		err = fmt.Errorf("key of %d bytes, want %d", key.Len(), keyLen)
+	case key.Blank():
+		// The key of a store that lent it out once and did not expect it to be
+		// wiped. Everybody knows these zeros.
+		err = errors.New("the key was wiped")
 	}
 	if err == nil {
 		return key, nil, nil

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/channeltest"
 	"github.com/payunit/payunit/channel/internal/patient"
@@ -203,4 +204,35 @@ func TestHalfOpenFlood(t *testing.T) {
 			t.Errorf("%d are left", at)
 		}
 	})
+}
+
+// TestWipedActivation: the zeros that a wiped key leaves, which everybody knows,
+// enrol nobody and prove no server.
+func TestWipedActivation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		enrol(w)
+		w.server.Activations = func(context.Context, string) (secret.Bytes, error) { return secret.NewBytes(make([]byte, keyLen)), nil }
+		if _, refused, err := mustServer(t, w).credential(t.Context(), &hello{purpose: channel.PurposeEnrol, activation: "AAAABBBB"}); refused == nil || err != nil {
+			t.Errorf("the server goes by zeros: %v, %v", refused, err)
+		}
+		c, s := w.pair(t)
+		w.activation.Key.Wipe()
+		client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
+		if client != nil || server != nil || !errors.Is(cerr, ErrConfig) || serr == nil {
+			t.Errorf("zeros at both ends: client %v, server %v", cerr, serr)
+		}
+		if _, err := NewClient(w.client); !errors.Is(err, ErrConfig) {
+			t.Errorf("a client of zeros: %v", err)
+		}
+	})
+}
+
+func mustServer(t *testing.T, w *world) *Server {
+	t.Helper()
+	s, err := NewServer(w.server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
