@@ -163,6 +163,12 @@ func (r *rig) close() {
 // one as it is.
 func (r *rig) crash() *rig {
 	r.t.Helper()
+	return openRig(r.t, r.onDisk())
+}
+
+// onDisk copies what is on disk at this moment, and returns where to.
+func (r *rig) onDisk() string {
+	r.t.Helper()
 	to := filepath.Join(r.t.TempDir(), "ledger.db")
 	for _, suffix := range []string{"", "-wal"} {
 		b, err := os.ReadFile(r.path + suffix)
@@ -176,7 +182,7 @@ func (r *rig) crash() *rig {
 			r.t.Fatal(err)
 		}
 	}
-	return openRig(r.t, to)
+	return to
 }
 
 func (r *rig) eur(minor int64) money.Amount {
