@@ -401,6 +401,11 @@ func TestStaticKeyOfWrongKind(t *testing.T) {
 			t.Errorf("%s: client %v, server %v", name, cerr, serr)
 		}
 	}
+	// As what the peer's key of low order makes of a key store that takes it.
+	peer := testKey(ecdh.X25519(), 4).public()
+	if _, err := staticDH(t.Context(), faultyKey{testKey(ecdh.X25519(), 3), make([]byte, sharedLen)}, peer); !errors.Is(err, errKey) {
+		t.Errorf("a zero secret: %v", err)
+	}
 }
 
 type faultyKey struct {
