@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -226,6 +227,44 @@ func TestOlderFrameReplayed(t *testing.T) {
 	copy(b[first:second], b[headerLen:first])
 	if !judge(t, path, b, nil) {
 		t.Fatal("a replayed frame was accepted")
+	}
+}
+
+// TestPartsOfTwoHistories: a folder of which a copy went on by itself has frames of
+// equal numbers, each of them genuine; they do not fit into one another's logs, nor
+// does an older head.
+func TestPartsOfTwoHistories(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "vault")
+	after := func(records ...string) []byte {
+		v := open(t, dir)
+		for i := 0; i < len(records); i += 2 {
+			mustPut(t, v, records[i], records[i+1])
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	old := after("a", "0")
+	one := after("a", "1", "b", "1")
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	two := after("a", "2", "b", "2")
+	if len(one) != len(two) {
+		t.Fatalf("logs of %d and %d bytes", len(one), len(two))
+	}
+	middle := (len(old) + len(one)) / 2
+	if !judge(t, path, slices.Concat(two[:len(old)], one[len(old):middle], two[middle:]), nil) {
+		t.Error("a frame of another history was accepted")
+	}
+	if !judge(t, path, slices.Concat(old[:headerLen], one[headerLen:]), nil) {
+		t.Error("a head two frames older than the log was accepted")
 	}
 }
 
