@@ -53,6 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
+	partial := f.Bool("partial", false, "take a part of a sale's amount where the card's account has no more, and the cardholder agrees")
 	upstream := f.String("upstream", "", "HOST:PORT of the bank above, which then decides about payments; empty decides here")
 	standin := f.String("stand-in", "", "AMOUNT,N,PREFIX,…: while the bank above can't be asked, approve up to AMOUNT, N times a day with a card, for account numbers that begin so")
 	logs := f.String("log", "text", "text|json: the form of what is told about requests")
@@ -102,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -stand-in: want AMOUNT,N,PREFIX,… and -upstream: %v\n", err)
 		return 2
 	}
-	cfg := bank.Config{PIN: pin, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
+	cfg := bank.Config{PIN: pin, Partial: *partial, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1

@@ -38,6 +38,7 @@ type options struct {
 	state      string
 	storage    storage
 	forget     bool
+	partial    bool
 	seed       uint64
 	seeded     bool
 	now        time.Time
@@ -72,6 +73,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
 	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|incremental|completion|cashback|balance|verification; the last two have no amount")
 	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes, an incremental raises or a completion takes; may be empty for a refund, which this bank takes")
+	f.BoolVar(&o.partial, "partial", false, "the bank in this process takes a part of a sale's amount where the card's account has no more, as bank -partial does; try -card low-balance")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
 	f.StringVar(&o.face, "interface", "contact", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do")
@@ -206,6 +208,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.settle && (o.state == "" || o.recover) {
 		return bad("-settle needs -state, the folder of the unit that was paid, and no -recover")
+	}
+	if o.partial && o.server != "" {
+		return bad("-partial is for the bank in this process: start the other one with bank -partial")
 	}
 	if x.bank && o.server != "" {
 		return bad("-fault %s happens in the bank: leave -server out, or start the bank with a fault", o.fault)

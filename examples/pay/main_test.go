@@ -37,6 +37,8 @@ func TestExitCodes(t *testing.T) {
 		{"-card expired", exitDeclined, "expired"},
 		{"-card not-yet-effective", exitDeclined, "not yet effective"},
 		{"-card pin-blocked", exitDeclined, "PIN Try Limit exceeded"},
+		{"-card low-balance -partial -pin 1234", exitDone, "approved 1.00 EUR"},
+		{"-partial -server 127.0.0.1:1", exitUsage, "bank -partial"},
 		{"-card decline-second", exitDeclined, "REVERSED"},
 		{"-card revoked", exitDone, "revoked"},
 		{"-card unknown-ca", exitDone, "DDA failed"},

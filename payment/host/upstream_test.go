@@ -11,6 +11,7 @@ import (
 
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/acquirer/link"
+	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/host/ledger/ledgertest"
 	"github.com/payunit/payunit/payment/trade"
@@ -161,6 +162,41 @@ func TestUpstreamPreauth(t *testing.T) {
 	}
 	u.want("completion", u.capture("c1", m, 600), codeApproved)
 	c.settled("completed", 600, 0, 600)
+}
+
+// An increment is decided by the acquirer above: asked until there is an answer,
+// it is held once here and there, and what it refuses is not held here either.
+func TestUpstreamIncremental(t *testing.T) {
+	c := newChain(t)
+	u := c.enrol(1, 4)
+	m := u.held("p1", 1000)
+	for _, o := range []Order{{ID: "i1", Amount: c.eur(500)}, {ID: "i2", Amount: c.eur(500)}, {ID: "i3", Amount: c.eur(99_999_999)}} {
+		o.Type, o.Original, o.Merchant = trade.Incremental, "p1", "M1"
+		if err := c.s.CreateOrder(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.settled("held", 1000, 1000, 0)
+	for _, f := range []fate{notSent, lost, answerLost} {
+		c.fate = func(*acquirer.Message) fate { return f }
+		var busy *trade.Error
+		if _, err := u.send(u.increment("i1", m, 500)); !errors.As(err, &busy) || busy.Code != trade.CodeBusy {
+			t.Errorf("fate %d: %v", f, err)
+		}
+		c.state("not answered", "i1", trade.Open)
+	}
+	c.fate = nil
+	u.want("asked again", u.repeat(u.increment("i1", m, 500)), codeApproved)
+	u.want("asked once more", u.repeat(u.increment("i1", m, 500)), codeApproved)
+	c.settled("raised once", 1500, 1500, 0)
+	u.want("another of the same amount", u.increment("i2", m, 500), codeApproved)
+	u.want("more than there is", u.increment("i3", m, 99_999_999), issuer.CodeFunds)
+	c.settled("raised twice", 2000, 2000, 0)
+	if err := c.s.CreateOrder(t.Context(), Order{ID: "c1", Type: trade.Completion, Original: "p1", Amount: c.eur(1900), Merchant: "M1"}); err != nil {
+		t.Fatal(err)
+	}
+	u.want("completion", u.capture("c1", m, 1900), codeApproved)
+	c.settled("completed", 1900, 0, 1900)
 }
 
 // Whatever becomes of any message on the line, and of the server at any of its

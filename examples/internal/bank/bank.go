@@ -53,6 +53,9 @@ type Config struct {
 	Channel string
 	// PIN is what cardholders may do on the PIN pads; zero grants nothing.
 	PIN trade.PINPolicy
+	// Partial takes a part of a sale's amount where a card's account has no
+	// more; a bank above decides about the whole alone.
+	Partial bool
 	// Upstream is the address of the bank above, which then decides instead of
 	// this one's issuer; empty for none.
 	Upstream string
@@ -120,7 +123,8 @@ func (b *Bank) open(ctx context.Context) error {
 	c := host.Config{
 		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
 		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
-		PINPolicy: func(string) trade.PINPolicy { return b.c.PIN },
+		PartialApprovals: b.c.Partial,
+		PINPolicy:        func(string) trade.PINPolicy { return b.c.PIN },
 	}
 	if b.c.Upstream != "" {
 		if b.line, err = b.upstream(); err != nil {
