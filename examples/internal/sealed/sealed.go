@@ -33,13 +33,21 @@ func Passphrase(file string) (string, error) {
 	return string(line), nil
 }
 
+// work is the logarithm of scrypt's cost, as age has it by default: a second.
+const work = 18
+
 // Writer seals what is written to it, to w. Close ends the file and leaves w
 // open.
 func Writer(w io.Writer, passphrase string) (io.WriteCloser, error) {
+	return writer(w, passphrase, work)
+}
+
+func writer(w io.Writer, passphrase string, work int) (io.WriteCloser, error) {
 	r, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("sealed: %w", err)
 	}
+	r.SetWorkFactor(work)
 	return age.Encrypt(w, r)
 }
 

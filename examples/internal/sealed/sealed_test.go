@@ -12,7 +12,7 @@ import (
 func TestSealed(t *testing.T) {
 	text := bytes.Repeat([]byte("4761739001010010 "), 10_000)
 	var b bytes.Buffer
-	w, err := Writer(&b, "correct horse")
+	w, err := writer(&b, "correct horse", 10)
 	if err != nil {
 		t.Fatal(err)
 	}
