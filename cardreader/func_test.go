@@ -197,24 +197,32 @@ func TestFuncHung(t *testing.T) {
 
 // TestFuncCloseHangs: a platform that does not let go holds up nobody.
 func TestFuncCloseHangs(t *testing.T) {
-	began := make(chan struct{})
-	c, err := cardreader.Func(func(context.Context, []byte) ([]byte, error) { return []byte{0x90, 0}, nil }, cardreader.FuncConfig{
-		ATR: []byte{0x3B, 0}, Timeout: time.Millisecond, Close: func() error { close(began); select {} },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := make(chan error, 1)
-	go func() { closed <- c.Close() }()
-	<-began
-	if _, err := c.Transmit(t.Context(), []byte{0, 0xA4, 4, 0}); !errors.Is(err, cardreader.ErrClosed) {
-		t.Errorf("got %v", err)
-	}
-	if len(c.ATR()) != 2 || c.Close() != nil {
-		t.Error("a second Close, or ATR")
-	}
-	if err := <-closed; !errors.Is(err, cardreader.ErrCardMute) {
-		t.Errorf("Close: %v", err)
+	for timeout, want := range map[time.Duration]error{time.Millisecond: cardreader.ErrCardMute, time.Hour: nil} {
+		began, release := make(chan struct{}), make(chan struct{})
+		c, err := cardreader.Func(func(context.Context, []byte) ([]byte, error) { return []byte{0x90, 0}, nil }, cardreader.FuncConfig{
+			ATR: []byte{0x3B, 0}, Timeout: timeout, Close: func() error { close(began); <-release; return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close() }()
+		<-began
+		if _, err := c.Transmit(t.Context(), []byte{0, 0xA4, 4, 0}); !errors.Is(err, cardreader.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+		if len(c.ATR()) != 2 || c.Close() != nil {
+			t.Error("a second Close, or ATR")
+		}
+		if want == nil {
+			close(release)
+		}
+		if err := <-closed; !errors.Is(err, want) {
+			t.Errorf("Close: %v, want %v", err, want)
+		}
+		if want != nil {
+			close(release)
+		}
 	}
 }
 

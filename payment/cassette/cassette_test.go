@@ -283,8 +283,12 @@ func TestReadWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := tape.Now()
 	if _, err := l.Write([]byte{9}); err != nil {
 		t.Fatal(err)
+	}
+	if moved := tape.Now().Sub(before); moved != 0 {
+		t.Errorf("a write moved the clock by %v", moved)
 	}
 	buf := make([]byte, 8)
 	for range 2 {
