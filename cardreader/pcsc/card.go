@@ -20,6 +20,10 @@ const (
 	settleStep = 40 * time.Millisecond
 )
 
+// goneTime is how long a card that does not answer may yet turn out to have left:
+// the service looks a few times a second, and less often on a busy machine.
+const goneTime = 2 * time.Second
+
 // Card is a card in a reader. Every call to the service is made by one goroutine
 // of its own, so that a card that hangs holds up nobody but that goroutine.
 type Card struct {
@@ -223,8 +227,7 @@ func (c *Card) removed(ctx context.Context, err error) error {
 	if !errors.Is(err, cardreader.ErrCardMute) && !errors.Is(err, ErrUnpowered) {
 		return err
 	}
-	// The service looks for a card that is gone a few times a second only.
-	ctx, stop := context.WithTimeout(ctx, settleTime)
+	ctx, stop := context.WithTimeout(ctx, goneTime)
 	defer stop()
 	gone := c.s.watch.wait(ctx, func(now map[string]readerState) bool { return left(now, c.seen) })
 	if gone == nil {

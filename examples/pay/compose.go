@@ -189,7 +189,7 @@ func (d *demonstration) startBank(ctx context.Context) error {
 		name = faultLostAnswer
 	}
 	d.bank, err = bank.New(ctx, bank.Config{
-		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel, Partial: d.o.partial,
+		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel, Partial: d.o.partial, Limits: d.o.limits,
 		Observe: func(e host.Event) { d.screen.line("bank", e.Text, e.Took) },
 		OnFault: func() { d.link.down.Store(d.fault.name == faultLinkStays) },
 	})

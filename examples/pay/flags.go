@@ -11,6 +11,7 @@ import (
 
 	"github.com/payunit/payunit/examples/internal/bank"
 	"github.com/payunit/payunit/payment/cassette"
+	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
@@ -58,6 +59,8 @@ type options struct {
 	// PIN.
 	asks         bool
 	replyTimeout time.Duration
+	// limits are those of the bank in this process; no flag sets them.
+	limits host.Limits
 }
 
 // errUsage: the command line is wrong; the text has been printed.

@@ -226,6 +226,8 @@ func thousand(t *testing.T, service *pcsctest.Service) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// More than a unit is granted in the long run.
+	o.limits.Rate, o.limits.Burst = 1e6, 1e6
 	s := newScreen(nil)
 	defer s.close()
 	d, err := compose(t.Context(), o, s, nil, io.Discard)

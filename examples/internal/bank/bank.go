@@ -62,6 +62,8 @@ type Config struct {
 	// StandIn is what this bank approves while the one above can't be asked;
 	// nil for nothing.
 	StandIn *host.StandIn
+	// Limits are the server's; zero fields have defaults.
+	Limits host.Limits
 	// Fault is the name of what goes wrong once; empty for nothing.
 	Fault string
 	// OnFault is told when it does; may be nil.
@@ -122,7 +124,7 @@ func (b *Bank) open(ctx context.Context) error {
 	}
 	c := host.Config{
 		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
-		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now,
+		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now, Limits: b.c.Limits,
 		PartialApprovals: b.c.Partial,
 		PINPolicy:        func(string) trade.PINPolicy { return b.c.PIN },
 	}
