@@ -22,7 +22,7 @@ const (
 	maxAge     = time.Hour
 	// grace is how long a last word, a close or a refusal, waits for a peer
 	// that does not read.
-	grace = 50 * time.Millisecond
+	grace = 90 * time.Millisecond
 )
 
 // Conn is an established channel. It holds no record buffer while it is idle.

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,10 +163,17 @@ func replayed(t *testing.T, with channel.Attester) fixed {
 }
 
 // down is a verifier that can't be asked.
-type down struct{}
+// breakable is a verifier that can stop to answer, while servers ask it.
+type breakable struct {
+	attest.SoftwareVerifier
+	broken atomic.Bool
+}
 
-func (down) Verify(context.Context, []byte, channel.Evidence) (channel.Claims, error) {
-	return channel.Claims{}, errors.New("dial tcp: connection refused")
+func (b *breakable) Verify(ctx context.Context, binding []byte, e channel.Evidence) (channel.Claims, error) {
+	if b.broken.Load() {
+		return channel.Claims{}, errors.New("dial tcp: connection refused")
+	}
+	return b.SoftwareVerifier.Verify(ctx, binding, e)
 }
 
 // TestVerifierDown: that the verifier can't be asked is not held against the
@@ -173,7 +181,7 @@ func (down) Verify(context.Context, []byte, channel.Evidence) (channel.Claims, e
 func TestVerifierDown(t *testing.T) {
 	a := newAttested(t)
 	a.s = a.pay(t, a.u)
-	a.running.rig.s.c.Verifier = down{}
+	a.running.rig.verifier.broken.Store(true)
 	a.s = a.pay(t, a.u)
 	a.attest(attest.BeforePIN, "o1", trade.Error{Code: trade.CodeVerifier})
 	a.wants("after it", "o1", needPayment, needPIN)

@@ -59,13 +59,14 @@ func testKeys() Keys {
 
 // rig is a server on a ledger in a file, with a card that its issuer knows.
 type rig struct {
-	t      testing.TB
-	path   string
-	faults *sqltest.Faults
-	db     *sql.DB
-	l      *sqlledger.Ledger
-	s      *Server
-	reg    *Registry
+	verifier breakable
+	t        testing.TB
+	path     string
+	faults   *sqltest.Faults
+	db       *sql.DB
+	l        *sqlledger.Ledger
+	s        *Server
+	reg      *Registry
 
 	mu     sync.Mutex
 	events []Event
@@ -110,7 +111,7 @@ func openRig(t testing.TB, path string) *rig {
 	}
 	iss := r.issuer(clock)
 	r.s, err = New(Config{
-		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: attest.SoftwareVerifier{}, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32), Limits: Limits{Rate: 1e9},
+		Ledger: r.l, Registry: r.reg, Handshaker: handshaker{}, Verifier: &r.verifier, Issuer: iss, Keys: testKeys(), ServerKey: bytes.Repeat([]byte{9}, 32), Limits: Limits{Rate: 1e9},
 		Dialect: acquirer.Default().WithClock(clock), Now: clock,
 		Observe: func(e Event) {
 			r.mu.Lock()
