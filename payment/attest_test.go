@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/payment"
@@ -83,7 +84,9 @@ func TestEvidenceEndsEarly(t *testing.T) {
 		w := newWorld(t)
 		w.judge = func(n int, claims channel.Claims, err error) (channel.Claims, error) {
 			if n == nth {
-				claims.Expires = now()
+				// It counts when it is judged, and a moment later no more.
+				w.tick = time.Millisecond
+				claims.Expires = now().Add(w.passed + 2*w.tick)
 			}
 			return claims, err
 		}

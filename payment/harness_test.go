@@ -82,7 +82,9 @@ type world struct {
 	// judged counts evidence, and judge, when not nil, may say otherwise of
 	// the n-th.
 	judged int
-	judge  func(n int, c channel.Claims, err error) (channel.Claims, error)
+	// tick is what each look at the server's clock moves it, passed by how much.
+	tick, passed time.Duration
+	judge        func(n int, c channel.Claims, err error) (channel.Claims, error)
 }
 
 // verifier is the software one, with the world's last word.
@@ -175,7 +177,7 @@ func worldOn(t testing.TB, l ledger.Ledger, alter ...func(*host.Config)) *world 
 		t.Fatal(err)
 	}
 	hc := host.Config{
-		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Verifier: verifier{w}, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: now,
+		Ledger: w.ledger, Registry: w.registry, Handshaker: h, Verifier: verifier{w}, Issuer: partly{iss, w}, ServerKey: priv.PublicKey().Bytes(), Now: w.clock,
 		// The clock stands, so that nobody's bucket of requests is ever filled.
 		Limits: host.Limits{Burst: 10_000},
 		Keys: host.Keys{
@@ -243,6 +245,14 @@ func tdesKey(seed byte) secret.Bytes {
 
 // now is the clock of everything but the channel's own limits.
 func now() time.Time { return time.Date(2026, 11, 24, 10, 11, 12, 0, time.UTC) }
+
+// clock is the server's.
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.passed += w.tick
+	return now().Add(w.passed)
+}
 
 // Open implements trusted.Link: an honest app.
 func (w *world) Open(context.Context) (io.ReadWriteCloser, error) {

@@ -39,7 +39,7 @@ func (f *fields) verifiedHolder() (verified, known bool) {
 // (Murdoch and others: Chip and PIN is Broken, IEEE S&P 2010; Basin, Sasse,
 // Toro-Pozo: The EMV Standard: Break, Fix, Verify, IEEE S&P 2021). A layout of the
 // issuer's own says nothing here.
-func (f *fields) contradicted() string {
+func (f *fields) contradicted(tapped bool) string {
 	if verified, known := f.verifiedHolder(); known && f.claimsHolder() && !verified {
 		return "the terminal says that card or device verified the holder, and the card says that it did not"
 	}
@@ -60,7 +60,12 @@ func (f *fields) contradicted() string {
 			return "the TVR says that no PIN was given to the card, and the CVM results say that it was right"
 		}
 	}
-	if able := f.objects[tags.TerminalCapabilities]; len(able) == 3 && lacks(able[1], tags.CVM(cvm[0]).Method()) {
+	method := tags.CVM(cvm[0]).Method()
+	if method == tags.CVMPlaintextPIN && tapped {
+		// The holder's device verified, and no PIN pad (Book C-2, 7.5).
+		return ""
+	}
+	if able := f.objects[tags.TerminalCapabilities]; len(able) == 3 && lacks(able[1], method) {
 		return "the CVM results have a method that the terminal is not capable of"
 	}
 	return ""

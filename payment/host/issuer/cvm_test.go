@@ -56,3 +56,18 @@ func TestContradictions(t *testing.T) {
 		})
 	}
 }
+
+// TestDeviceAtTerminalWithoutPINPad: a tapped device that verified its holder says
+// so as an offline PIN does, which the terminal need not be capable of.
+func TestDeviceAtTerminalWithoutPINPad(t *testing.T) {
+	for tapped, want := range map[bool]string{true: CodeApproved, false: CodeNotHonoured} {
+		d := newDesk(t, Config{}, line{})
+		d.alter = func(s *sayings) {
+			s.cvm, s.capabilities = []byte{0x01, 0x00, 0x02}, []byte{0xE0, 0x40, 0xC8}
+			s.iad[4] |= 0x04
+		}
+		r := d.request(100, "")
+		r.Tapped = tapped
+		d.want("an offline PIN that the terminal can't take", d.authorize(r), want)
+	}
+}

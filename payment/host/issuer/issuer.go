@@ -136,6 +136,8 @@ type Request struct {
 	// StoodIn: the payment was approved in the issuer's place, while it could not
 	// be asked. Limits and balance come too late.
 	StoodIn bool
+	// Tapped: the card was held to the terminal (ISO 8583 DE 22, 07 or 91).
+	Tapped bool
 	// Inquiry: a question is asked and nothing is charged; Amount is zero.
 	Inquiry bool
 	// PIN is the deciphered PIN in ASCII digits, empty when none was entered.
@@ -297,7 +299,7 @@ func (i *Issuer) state(tx ledger.Tx, k *card) (ledger.Card, error) {
 // decide applies the rules that need no money. It returns "" when none speaks
 // against the payment, and keeps the PIN tries in state.
 func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code, reason string) {
-	contradiction := f.contradicted()
+	contradiction := f.contradicted(r.Tapped)
 	switch {
 	case r.Offline && f.cid&0xC0 != 0x40:
 		return CodeNotHonoured, "the card did not approve (its cryptogram is no TC)"
