@@ -117,7 +117,9 @@ func TestTappedTellsNoSecrets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.mu.Lock()
 		all := fmt.Sprintf("%s %+v %v", b, r.events, w.events)
+		w.mu.Unlock()
 		for _, s := range []string{p.Applications[0].PAN, p.Applications[0].PAN[1:13], simcard.TestPIN + " "} {
 			if strings.Contains(all, s) {
 				t.Errorf("%s: told %q", profile, s)
