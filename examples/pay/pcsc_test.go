@@ -26,6 +26,7 @@ func TestPCSC(t *testing.T) {
 	service := pcsctest.Start(t)
 	t.Run("both protocols", func(t *testing.T) {
 		for reader, profile := range []string{"t0", "default"} {
+			empty(t, reader)
 			service.Insert(t, reader, profile)
 			for range 5 {
 				approved(t, "pcsc:"+pcsctest.Readers[reader])
@@ -34,10 +35,10 @@ func TestPCSC(t *testing.T) {
 	})
 	t.Run("tapped", func(t *testing.T) {
 		for _, profile := range []string{"default", "mchip", "phone-unlocked"} {
+			empty(t, 0)
 			c := service.Insert(t, 0, profile, "-interface", "contactless")
 			tappedOver(t, "pcsc:"+pcsctest.Readers[0])
 			c.Remove()
-			empty(t, 0)
 		}
 	})
 	t.Run("put in while it waits", func(t *testing.T) { putInWhileWaiting(t, service) })
