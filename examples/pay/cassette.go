@@ -66,6 +66,9 @@ func openCassette(o options) (*cassette.Tape, error) {
 // played is the command line of the recorded payment, with what the present one
 // says about printing.
 func played(o options, t *cassette.Tape, stderr io.Writer) (options, error) {
+	if o.trace != "" {
+		return o, errors.New("-trace: a cassette is a recording already, and its payment is not recorded again")
+	}
 	p, err := parse(t.Setup().Arguments, stderr)
 	if err != nil {
 		return p, fmt.Errorf("-%s: the cassette's arguments: %w", o.reader, err)

@@ -124,6 +124,19 @@ func TestCassetteIsCompared(t *testing.T) {
 	}
 }
 
+// TestCassetteIsNotRecordedAgain: -trace beside a cassette is refused, and not
+// passed over.
+func TestCassetteIsNotRecordedAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "payment.jsonl")
+	if code, out, errs := pay(t, "-json", "-pin", "1234", "-trace", file, "-cassette"); code != exitDone {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	code, out, _ := pay(t, "-json", "-reader", "replay:"+file, "-trace", file+".2")
+	if code != exitError || !strings.Contains(out, "-trace") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+}
+
 // TestCassetteMustBeSealed: what may hold a real card's data is not recorded in
 // the clear.
 func TestCassetteMustBeSealed(t *testing.T) {

@@ -43,6 +43,7 @@ func BenchmarkHostParallel(b *testing.B) {
 	d, h := device(b, AES128, &memory{})
 	ksn := AES128.appendKSN(nil, &d.s.id, 0xFFFF0000)
 	b.ReportAllocs()
+	b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
 			if _, err := h.Transaction(ksn); err != nil {
