@@ -199,9 +199,8 @@ func marks() (commands, responses []string) {
 }
 
 func marked(s string, list []string) (string, bool) {
-	low := strings.ToLower(s)
 	for _, m := range list {
-		if strings.HasPrefix(low, m) {
+		if len(s) >= len(m) && strings.EqualFold(s[:len(m)], m) {
 			return strings.TrimLeft(s[len(m):], " \t:=>"), true
 		}
 	}
@@ -251,10 +250,12 @@ func (p *plainList) line(t *Trace, s string) string {
 
 // statusWord takes the name out of "data SW: 9000" and "data SW=9000".
 func statusWord(s string) string {
-	low := strings.ToLower(s)
 	for _, name := range []string{"sw1sw2", "sw12", "sw"} {
-		if i := strings.Index(low, name); i >= 0 {
-			return s[:i] + strings.TrimLeft(s[i+len(name):], " :=")
+		// Offsets are into s itself: lower case may be longer or shorter in bytes.
+		for i := 0; i+len(name) <= len(s); i++ {
+			if strings.EqualFold(s[i:i+len(name)], name) {
+				return s[:i] + strings.TrimLeft(s[i+len(name):], " :=")
+			}
 		}
 	}
 	return s

@@ -287,6 +287,9 @@ func FuzzParseAny(f *testing.F) {
 	}
 	f.Add([]byte("> 00A4040007A000000003101000\n< 6F098407A00000000310109000\n> 80A8000002830000\n< 800600000801010 19000\n> 00B2010C00\n< 70528F01019F3201039040" +
 		strings.Repeat("11", 64) + "5A0847617390010100109F4B00 9000\n> 00820000\n< 9000"))
+	// Bytes that are no UTF-8, and letters longer or shorter in lower case.
+	f.Add([]byte("> 00B2010C00\n< \xff\xff\xffSW"))
+	f.Add([]byte("> 00B2010C00\n< \xe2\x84\xaa\xe2\x84\xaa SW12\n\xe2\x84\xaaSEND 00"))
 	f.Add([]byte("7f01@>|SCardTransmit\n7f01@00 000000\n7f01@00 00\n7f01@<|100000|0|SCard0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, _, err := trace.ParseAny(bytes.NewReader(b))
