@@ -29,7 +29,10 @@ func (p *run) generate(ctx context.Context, r emv.HostResponse) error {
 
 func hostResponse(m *acquirer.Message) emv.HostResponse {
 	iad, scripts := acquirer.IssuerData(m.ICC)
-	return emv.HostResponse{ARC: cmp.Or(acquirer.ResponseARC(m.ICC), m.ResponseCode), IssuerAuthenticationData: iad, Scripts: scripts}
+	return emv.HostResponse{
+		ARC: cmp.Or(acquirer.ResponseARC(m.ICC), m.ResponseCode), AuthorisationCode: m.AuthCode,
+		IssuerAuthenticationData: iad, Scripts: scripts,
+	}
 }
 
 // refusal is a response that the card may approve nothing for, whatever it has

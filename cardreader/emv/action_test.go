@@ -216,7 +216,7 @@ func TestComplete(t *testing.T) {
 	b := newBench(t)
 	b.app().TACOnline = [5]byte{0x80}
 	b.card.aip[0] = tags.AIPIssuerAuth
-	b.card.objects[tags.CDOL2] = "8A02910A95059B02"
+	b.card.objects[tags.CDOL2] = "8A02910A890695059B02"
 	b.card.script = map[string]apdu.Status{"24": 0x9000, "DA": 0x6283, "1E": 0x6A80}
 	s := b.must()
 	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "000"}); !errors.Is(err, emv.ErrState) || s.Decision() != emv.Online {
@@ -229,7 +229,7 @@ func TestComplete(t *testing.T) {
 		"7212 9F180455667788 8604 84240000 8603 841E00" +
 		"7213 9F180455667788 8604 84240000 8604 841E0000" +
 		"7106 8604 841E0000" + "7302 0000")
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: iad, Scripts: scripts})
+	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", AuthorisationCode: "A1B2C3", IssuerAuthenticationData: iad, Scripts: scripts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestComplete(t *testing.T) {
 		"00820000 01020304050607083030",
 		"84240000 ", "84da0000 ", // the first 71
 		"841e0000 ", // the second
-		"80ae4000 3030" + "01020304050607083030" + "8000000020" + "3c00",
+		"80ae4000 3030" + "01020304050607083030" + "413142324333" + "8000000020" + "3c00",
 		"84240000 ", "841e0000 ", // the second 72
 	}
 	if d := cmp.Diff(want, got); d != "" {

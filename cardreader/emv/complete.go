@@ -18,6 +18,9 @@ type HostResponse struct {
 	Decline bool
 	// ARC is the authorisation response code, tag 8A: two characters.
 	ARC string
+	// AuthorisationCode is the approval code that the issuer gave (DE 38), tag
+	// 89 for a CDOL2 that names it; empty for none.
+	AuthorisationCode string
 	// IssuerAuthenticationData is the value of tag 91, empty for none.
 	IssuerAuthenticationData []byte
 	// Scripts are templates 71 and 72 as they were received.
@@ -74,6 +77,9 @@ func (s *Session) withoutIssuer(ctx context.Context) error {
 // answered gives the issuer's answer to the card.
 func (s *Session) answered(ctx context.Context, r HostResponse) error {
 	s.fromTerminal[tags.ARC] = []byte(r.ARC)
+	if r.AuthorisationCode != "" {
+		s.fromTerminal[tags.AuthorisationCode] = []byte(r.AuthorisationCode)
+	}
 	request := byte(apdu.RefAAC)
 	switch {
 	case r.Decline:
