@@ -49,6 +49,14 @@ type Counter interface {
 	Next(ctx context.Context, name string) (uint64, error)
 }
 
+// CounterReader is a Counter that can be read, too. It is found by assertion.
+type CounterReader interface {
+	// Value returns a counter as the last Next left it, 0 before the first. A
+	// counter that hands on to one which can't be read returns an error that
+	// wraps errors.ErrUnsupported.
+	Value(ctx context.Context, name string) (uint64, error)
+}
+
 // KeyStore holds private keys and lets out operations only. Keys are named and
 // made on first use.
 type KeyStore interface {

@@ -43,6 +43,7 @@ func kinds() []struct {
 		{"rollback", trusted.ErrRollback},
 		{"in-use", trusted.ErrInUse},
 		{"storage-full", trusted.ErrStorageFull},
+		{"unsupported", errors.ErrUnsupported},
 		{"ui-cancelled", trusted.ErrCancelled},
 		{"pin-cancelled", pinpad.ErrCancelled},
 		{"pin-bypassed", pinpad.ErrBypassed},

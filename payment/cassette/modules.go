@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -159,6 +160,17 @@ func (s *state) List(ctx context.Context, prefix string) ([]string, error) {
 
 func (s *state) Next(ctx context.Context, name string) (uint64, error) {
 	return do(s.t, s.call("next", named{Name: name}), func() (uint64, error) { return s.s.Next(ctx, name) })
+}
+
+// Value implements trusted.CounterReader, as far as the state behind it does.
+func (s *state) Value(ctx context.Context, name string) (uint64, error) {
+	return do(s.t, s.call("value", named{Name: name}), func() (uint64, error) {
+		r, ok := s.s.(trusted.CounterReader)
+		if !ok {
+			return 0, fmt.Errorf("cassette: reading a counter: %w", errors.ErrUnsupported)
+		}
+		return r.Value(ctx, name)
+	})
 }
 
 func (s *state) PublicKey(ctx context.Context, name string) ([]byte, error) {

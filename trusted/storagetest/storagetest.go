@@ -222,7 +222,13 @@ func counter(t *testing.T, b Backend) {
 	var last uint64
 	for range 3 {
 		s := open(t, b)
+		reader, readable := s.(trusted.CounterReader)
 		for range 3 {
+			if readable {
+				if n, err := reader.Value(t.Context(), "stan"); n != last || err != nil {
+					t.Errorf("the counter reads %d, %v after %d", n, err, last)
+				}
+			}
 			n, err := s.Next(t.Context(), "stan")
 			if err != nil {
 				t.Fatal(err)

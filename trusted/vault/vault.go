@@ -140,6 +140,8 @@ var (
 	_ trusted.Counter  = (*Vault)(nil)
 	_ trusted.KeyStore = (*Vault)(nil)
 	_ trusted.Assured  = (*Vault)(nil)
+
+	_ trusted.CounterReader = (*Vault)(nil)
 )
 
 // log is where a vault's file stands.
@@ -328,16 +330,9 @@ func (v *Vault) Next(ctx context.Context, name string) (uint64, error) {
 		return 0, err
 	}
 	name = counterPrefix + name
-	var n uint64
-	b, err := v.getLocked(name)
-	switch {
-	case errors.Is(err, trusted.ErrNotFound):
-	case err != nil:
+	n, err := v.valueLocked(name)
+	if err != nil {
 		return 0, err
-	case len(b) != 8:
-		return 0, fmt.Errorf("vault: %s: %w", name, trusted.ErrTampered)
-	default:
-		n = binary.BigEndian.Uint64(b)
 	}
 	n++
 	if n == 0 {
@@ -347,6 +342,29 @@ func (v *Vault) Next(ctx context.Context, name string) (uint64, error) {
 		return 0, err
 	}
 	return n, nil
+}
+
+// Value implements trusted.CounterReader.
+func (v *Vault) Value(ctx context.Context, name string) (uint64, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.usableLocked(ctx, name); err != nil {
+		return 0, err
+	}
+	return v.valueLocked(counterPrefix + name)
+}
+
+func (v *Vault) valueLocked(name string) (uint64, error) {
+	b, err := v.getLocked(name)
+	switch {
+	case errors.Is(err, trusted.ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case len(b) != 8:
+		return 0, fmt.Errorf("vault: %s: %w", name, trusted.ErrTampered)
+	}
+	return binary.BigEndian.Uint64(b), nil
 }
 
 func (v *Vault) stateLocked(ctx context.Context) error {
