@@ -83,6 +83,9 @@ type Config struct {
 	Monitor trusted.Monitor
 	// CAKeys are the certification authorities' public keys. No default.
 	CAKeys emv.CAKeys
+	// Exceptions are cards that are not taken, inserted or tapped; nil takes
+	// those of Terminal. A card is not looked up where the bank is asked anyway.
+	Exceptions emv.ExceptionFile
 	// Terminal is the terminal's EMV data, of an online-only type unless Offline
 	// is set. No default.
 	// Terminal id and merchant id are the Device's.

@@ -320,6 +320,9 @@ type rigConfig struct {
 	selected bool
 	panel    softpad.Panel
 	monitor  trusted.Monitor
+	// terminal alters the terminal's data, config what else there is.
+	terminal func(*emv.Terminal)
+	config   func(*payment.Config)
 }
 
 // rig is an enrolled unit, and what it told.
@@ -412,6 +415,12 @@ func (w *world) open(c rigConfig, v *vault.Vault) *rig {
 				pc.Terminal.Applications[i].Random = emv.RandomSelection{TargetPercent: 99, MaxTargetPercent: 99}
 			}
 		}
+	}
+	if c.terminal != nil {
+		c.terminal(&pc.Terminal)
+	}
+	if c.config != nil {
+		c.config(&pc)
 	}
 	if c.storage != nil {
 		pc.Storage = c.storage(v)

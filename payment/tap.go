@@ -95,13 +95,25 @@ func (u *Unit) tapKernel(a *emv.Application) (contactless.Kernel, error) {
 	switch t.Kernel {
 	case 2:
 		return c2.New(c2.Config{
-			CAKeys: u.c.CAKeys, Application: *a, Accounts: t.Accounts, Relay: &c2.Relay{}, TornRecords: tornRecords, ReadBalance: true,
+			CAKeys: u.c.CAKeys, Application: *a, Accounts: t.Accounts, Relay: &c2.Relay{}, TornRecords: tornRecords, ReadBalance: true, Exceptions: u.exceptions(),
 			TransactionLimit: t.TransactionLimit, DeviceLimit: t.DeviceLimit, FloorLimit: t.FloorLimit, CVMLimit: t.CVMLimit,
 		})
 	case 3:
-		return c3.New(c3.Config{CAKeys: u.c.CAKeys, Accounts: a.Contactless.Accounts, CheckCash: true, CheckCashback: true})
+		return c3.New(c3.Config{
+			CAKeys: u.c.CAKeys, Exceptions: u.exceptions(), Accounts: t.Accounts, CheckCash: t.CheckCash, CheckCashback: t.CheckCashback,
+			Programs: programs(t),
+		})
 	}
 	return nil, fmt.Errorf("application %X: contactless kernel %d is not there", a.AID, a.Contactless.Kernel)
+}
+
+// programs are kernel 3's limits by card programme.
+func programs(t *emv.Tap) []c3.Program {
+	var out []c3.Program
+	for _, p := range t.Programs {
+		out = append(out, c3.Program{ID: p.ID, Settings: contactless.SettingsOfProgram(p)})
+	}
+	return out
 }
 
 // tap runs the payment on the contactless reader. It reports false where there

@@ -89,13 +89,14 @@ func New(c Config) (*Unit, error) {
 	u := &Unit{c: c, journal: journal.New(c.Storage)}
 	u.pin = &pinAdapter{pad: c.Pad, watch: c.Now}
 	k, err := emv.New(emv.Config{
-		Terminal: c.Terminal,
-		CAKeys:   c.CAKeys,
-		PIN:      u.pin,
-		Chooser:  chooser{ui: c.UI, spent: u.pin.spend, now: c.Now},
-		Rand:     c.Rand,
-		Now:      c.Now,
-		Observe:  u.kernelEvent,
+		Terminal:   c.Terminal,
+		CAKeys:     c.CAKeys,
+		Exceptions: u.exceptions(),
+		PIN:        u.pin,
+		Chooser:    chooser{ui: c.UI, spent: u.pin.spend, now: c.Now},
+		Rand:       c.Rand,
+		Now:        c.Now,
+		Observe:    u.kernelEvent,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -107,6 +108,14 @@ func New(c Config) (*Unit, error) {
 		}
 	}
 	return u, nil
+}
+
+// exceptions is the exception file, nil for none.
+func (u *Unit) exceptions() emv.ExceptionFile {
+	if u.c.Exceptions == nil && u.c.Terminal.Exceptions.Len() > 0 {
+		return u.c.Terminal.Exceptions
+	}
+	return u.c.Exceptions
 }
 
 // Assurance returns the level of the unit's weakest module among screen, pad,

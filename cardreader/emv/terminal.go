@@ -23,6 +23,9 @@ type Terminal struct {
 	// ScriptLength is how many bytes of issuer scripts the terminal takes of one
 	// answer; 0 is 128, the least that it has to (Book 4, 6.3.9).
 	ScriptLength int
+	// Exceptions are cards that are not taken. Who knows more has an
+	// ExceptionFile in Config in their place.
+	Exceptions Exceptions
 	// Applications are in the terminal's order.
 	Applications []Application
 }

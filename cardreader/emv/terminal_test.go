@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/money"
 )
 
@@ -87,6 +89,20 @@ func TestTerminalRefused(t *testing.T) {
 		{"0.random_selection", `{"target_percent": 20, "max_target_percent": 10}`, "percentages"},
 		{"0.random_selection", `{"threshold": 10, "target_percent": 10, "max_target_percent": 20}`, "threshold"},
 		{"0.random_selection", `{"chance": 1}`, "chance"},
+		{"exceptions", `["47617390010100A0"]`, "exception 1 is no card number"},
+		{"exceptions", `["4761739001010010", "4761739001010010/1"]`, "exception 2: the sequence number"},
+		{"exceptions", `["4761739001010010/"]`, "exception 1: the sequence number"},
+		{"exceptions", `"4761739001010010"`, "exceptions"},
+		{"0.contactless", `{"kernel": 3, "programs": [{"id": "31"}, {"id": ""}]}`, "program 2: id \"\""},
+		{"0.contactless", `{"kernel": 3, "programs": [{"id": "3102x"}]}`, "program 1: id \"3102x\""},
+		{"0.contactless", `{"kernel": 3, "programs": [{"id": "0102030405060708090A0B0C0D0E0F1011"}]}`, "program 1"},
+		{"0.contactless", `{"kernel": 3, "programs": [{"id": "310A"}, {"id": "310a"}]}`, "program 2: id \"310a\" is given twice"},
+		{"0.contactless", `{"kernel": 3, "programs": [{"id": "31", "cvm_limit": -1}]}`, "cvm_limit"},
+		{"0.contactless", `{"kernel": 3, "programs": [{"id": "31", "ttq": "36000000"}]}`, "ttq"},
+		{"0.contactless", `{"kernel": 2, "programs": [{"id": "31"}]}`, "for kernel 3, not 2"},
+		{"0.contactless", `{"kernel": 2, "check_cash": true}`, "for kernel 3, not 2"},
+		{"0.contactless", `{"kernel": 7, "check_cashback": true}`, "for kernel 3, not 7"},
+		{"0.contactless", `{"kernel": 3, "check_cash": 1}`, "check_cash"},
 	} {
 		t.Run(c.member+"="+c.value, func(t *testing.T) {
 			var f map[string]json.RawMessage
@@ -118,6 +134,59 @@ func TestTerminalRefused(t *testing.T) {
 	for name, b := range map[string][]byte{"empty": nil, "two objects": append(bytes.Clone(raw), raw...), "too long": make([]byte, 2<<20)} {
 		if _, err := emv.ParseTerminal(bytes.NewReader(b)); !errors.Is(err, emv.ErrConfig) {
 			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// TestTapFile reads what a terminal file says of the contactless interface, and
+// writes it again.
+func TestTapFile(t *testing.T) {
+	const file = `{"type":"22","country":"056","capabilities":"E0F8C8","additional_capabilities":"F000F0A001",
+		"exceptions": ["4761739001010010", "4761739001010028/01"],
+		"applications":[{"aid":"A000000003","version":"008C","contactless":{"kernel":3,"ttq":"36004000","check_cash":true,"check_cashback":true,
+		"programs":[{"id":"3102","transaction_limit":900,"floor_limit":0,"cvm_limit":500,"status_check":true,"zero_amount":false},{"id":"31"}]}}]}`
+	first, err := emv.ParseTerminal(strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := first.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	second, err := emv.ParseTerminal(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(n uint64) *uint64 { return &n }
+	yes, no := true, false
+	want := emv.Tap{
+		Kernel: 3, TTQ: &tags.TTQValue{0x36, 0x00, 0x40, 0x00}, CheckCash: true, CheckCashback: true,
+		Programs: []emv.TapProgram{
+			{ID: []byte{0x31, 0x02}, TransactionLimit: limit(900), FloorLimit: limit(0), CVMLimit: limit(500), StatusCheck: &yes, ZeroAmount: &no},
+			{ID: []byte{0x31}},
+		},
+	}
+	for _, term := range []emv.Terminal{first, second} {
+		if d := cmp.Diff(want, *term.Applications[0].Contactless); d != "" {
+			t.Errorf("contactless (-want +got):\n%s", d)
+		}
+		for _, c := range []struct {
+			pan, psn string
+			listed   bool
+		}{
+			{"4761739001010010", "", true}, {"4761739001010010", "07", true}, {"4761739001010028", "01", true},
+			{"4761739001010028", "02", false}, {"4761739001010028", "", false}, {"4761739001010011", "", false}, {"476173900101001", "", false},
+		} {
+			pan, err := secret.NewPAN([]byte(c.pan))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := term.Exceptions.Listed(pan, c.psn); got != c.listed {
+				t.Errorf("%s/%s listed: %v", c.pan, c.psn, got)
+			}
+		}
+		if s := fmt.Sprintf("%v %+v %#v %s", term, term.Exceptions, term.Exceptions, term.Exceptions); strings.Contains(s, "476173900101") {
+			t.Errorf("tells card numbers: %s", s)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type terminalFile struct {
 	MerchantName     string            `json:"merchant_name"`
 	AcquirerID       string            `json:"acquirer_id"`
 	ScriptLength     int               `json:"script_length,omitempty"`
+	Exceptions       []string          `json:"exceptions,omitempty"`
 	Applications     []applicationFile `json:"applications"`
 }
 
@@ -61,6 +62,9 @@ const maxTerminalFile = 1 << 20
 //	acquirer_id              9F01  up to 11 digits or ""
 //	script_length            bytes of issuer scripts taken of one answer, 128
 //	                         to 4096; left out, 128 (Book 4, 6.3.9)
+//	exceptions               card numbers that are not taken (Book 3, 10.6), each
+//	                         with or without "/" and the two digits of a PAN
+//	                         sequence number; left out, none
 //	applications             one set an AID, in the terminal's order:
 //	  aid                    9F06  5 to 16 bytes
 //	  partial                longer names on the card match too
@@ -80,6 +84,13 @@ const maxTerminalFile = 1 << 20
 //	    transaction_limit, device_limit, floor_limit, cvm_limit  minor units
 //	    status_check, zero_amount, extended_selection  flags
 //	    ttq                  9F66  4 bytes
+//	    check_cash, check_cashback  Kernel 3: flags, the card's usage control
+//	                         has to allow it (Book C-3, 5.5.1.3, 5.5.1.4)
+//	    programs             Kernel 3: limits by card programme (Book C-3, 5.1),
+//	                         the one whose id agrees longest; each member but
+//	                         id may be left out, which is no limit:
+//	      id                 beginning of 9F5A, 1 to 16 bytes
+//	      transaction_limit, floor_limit, cvm_limit, status_check, zero_amount
 //	    accounts             beginnings of the scheme's card numbers
 func ParseTerminal(r io.Reader) (Terminal, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxTerminalFile+1))
@@ -129,6 +140,9 @@ func (f terminalFile) terminal() (Terminal, error) {
 		return t, fmt.Errorf("country %q is not three digits of ISO 3166", f.Country)
 	}
 	t.Country = uint16(country)
+	if t.Exceptions, err = parseExceptions(f.Exceptions); err != nil {
+		return t, err
+	}
 	for i, a := range f.Applications {
 		app, err := a.application()
 		if err != nil {
@@ -202,6 +216,7 @@ func (t Terminal) Write(w io.Writer) error {
 		MerchantName:     t.MerchantName,
 		AcquirerID:       t.AcquirerID,
 		ScriptLength:     t.ScriptLength,
+		Exceptions:       t.Exceptions.file(),
 	}
 	for _, a := range t.Applications {
 		f.Applications = append(f.Applications, applicationFile{

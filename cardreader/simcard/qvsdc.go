@@ -113,9 +113,14 @@ func (c *Card) qvsdcOptions(data []byte) ([]byte, apdu.Status) {
 		if err := c.signFDDA(ctq, t); err != nil {
 			return undo()
 		}
+	}
+	switch {
+	case signed || kind == tc:
 		body = tlv.Append(body, 0x94, a.afl)
-	} else if kind == tc {
-		body = tlv.Append(body, 0x94, a.afl)
+	case kind == arqc && paysOut(t.value(0x9C)):
+		// The usage control and the issuer's country, which a reader may have to
+		// look at before it gives cash (Book C-3, 5.5.1.3, 5.5.1.4).
+		body = tlv.Append(body, 0x94, a.afl[:4])
 	}
 	body = tlv.Append(body, 0x57, a.spec.track2())
 	body = tlv.Append(body, 0x5F34, tlv.AppendN(nil, uint64(a.spec.PSN), 1))
@@ -141,6 +146,11 @@ func (c *Card) qvsdcOptions(data []byte) ([]byte, apdu.Status) {
 	s.phase = ended
 	s.pdolData = t.data
 	return tlv.Append(nil, 0x77, body), apdu.StatusOK
+}
+
+// paysOut reports a transaction type that gives the cardholder cash.
+func paysOut(kind []byte) bool {
+	return len(kind) == 1 && (kind[0] == 0x01 || kind[0] == 0x09 || kind[0] == 0x17)
 }
 
 // verified reports whether a phone's holder unlocked it for this payment.

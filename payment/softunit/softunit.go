@@ -60,8 +60,9 @@ type Config struct {
 	// stdout for both.
 	UI    trusted.UI
 	Panel softpad.Panel
-	// Offline is as in payment.Config.
-	Offline payment.OfflineLimits
+	// Offline and Exceptions are as in payment.Config.
+	Offline    payment.OfflineLimits
+	Exceptions emv.ExceptionFile
 	// Limits, Observe, Rand and Now are as in payment.Config.
 	Limits  payment.Limits
 	Observe func(payment.Event)
@@ -159,7 +160,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 	}
 	pc := payment.Config{
 		Device: t, Reader: c.Reader, TapReader: c.TapReader, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
-		Offline: c.Offline, Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
+		Offline: c.Offline, Exceptions: c.Exceptions, Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
 	}
 	u.Unit, err = payment.New(pc)
 	return err

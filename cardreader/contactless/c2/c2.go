@@ -26,6 +26,10 @@ import (
 type Config struct {
 	// CAKeys has no default: an empty *oda.Store authenticates no card.
 	CAKeys emv.CAKeys
+	// Exceptions may be nil. A card on it has the terminal's bit in the TVR
+	// (A.1.185), for the action codes to judge: the book leaves the file to
+	// the terminal.
+	Exceptions emv.ExceptionFile
 	// Application has the terminal action codes (DF8120 to DF8122), the
 	// version (9F09) and the risk data (9F1D).
 	Application emv.Application

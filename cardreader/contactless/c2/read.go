@@ -169,6 +169,10 @@ func (t *transaction) restrict(ctx context.Context) error {
 
 // analyse is terminal action analysis (Book C-2, 7.8).
 func (t *transaction) analyse(context.Context) error {
+	if x := t.k.c.Exceptions; x != nil && x.Listed(t.d.PAN, t.d.PSN()) {
+		t.d.TVR.Set(tags.TVRExceptionFile)
+		t.because("the card is on the exception file")
+	}
 	if t.over(t.k.c.FloorLimit) {
 		t.d.TVR.Set(tags.TVRFloorLimitExceeded)
 	}

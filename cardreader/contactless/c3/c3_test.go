@@ -88,6 +88,43 @@ func TestDecisions(t *testing.T) {
 			tap: func(p *tap) { p.ttq[0] |= 0x01 }},
 		{name: "a false signature for online", minor: 2001, card: "wrong-dda", kind: contactless.Declined, oda: "DDA failed",
 			tap: func(p *tap) { p.ttq[0] |= 0x01 }},
+		{name: "authentication for online, and its data are not there", minor: 2001, card: "default", kind: contactless.EndApplication, oda: "none",
+			tap: func(p *tap) { p.ttq[0] |= 0x01; p.Wedge = without(tags.CardAuthenticationRelatedData) }},
+		{name: "authentication for online, no signature", minor: 2001, card: "default", kind: contactless.EndApplication, oda: "none",
+			tap: func(p *tap) { p.ttq[0] |= 0x01; p.Wedge = without(tags.SignedDynamicData) }},
+		{name: "authentication for online, no certificate", minor: 2001, card: "default", kind: contactless.EndApplication, oda: "none",
+			tap: func(p *tap) { p.ttq[0] |= 0x01; p.Wedge = without(tags.ICCCertificate) }},
+		{name: "authentication for online, an unknown CA", minor: 2001, card: "unknown-ca", kind: contactless.EndApplication, oda: "none",
+			tap: func(p *tap) { p.ttq[0] |= 0x01 }},
+		{name: "authentication for online, by the reader's wish for a card that would approve", minor: 1000, card: "default", kind: contactless.EndApplication, oda: "none",
+			tap: func(p *tap) {
+				p.ttq[0] |= 0x01
+				p.Wedge = without(tags.CardAuthenticationRelatedData)
+				p.Transaction.ForceOnline = true
+			}},
+		{name: "offline, and the data of authentication are not there", minor: 1000, card: "default", kind: contactless.Declined, oda: "DDA failed",
+			tap: func(p *tap) { p.Wedge = without(tags.CardAuthenticationRelatedData) }},
+		{name: "for cash online", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none", cmds: 4,
+			tap: func(p *tap) { p.Transaction.Type, p.config.CheckCash = 0x01, true }},
+		{name: "for cash over the counter, online", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none", cmds: 4,
+			tap: func(p *tap) { p.Transaction.Type, p.config.CheckCash = 0x17, true }},
+		{name: "for cashback online", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none", cmds: 4,
+			tap: func(p *tap) { p.Transaction.Type, p.config.CheckCashback = 0x09, true }},
+		{name: "not for cashback online", minor: 2001, card: "default", kind: contactless.Declined, oda: "none", why: "cashback",
+			alter: func(a *simcard.Application) { a.AUC = [2]byte{0xFF, 0x40} },
+			tap:   func(p *tap) { p.Transaction.Type, p.config.CheckCashback = 0x09, true }},
+		{name: "for cashback abroad alone", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none",
+			alter: func(a *simcard.Application) { a.AUC = [2]byte{0xFF, 0x40} },
+			tap:   func(p *tap) { p.Transaction.Type, p.config.CheckCashback, p.Terminal.Country = 0x09, true, 250 }},
+		{name: "cash, and the card does not say for what it is", minor: 2001, card: "default", kind: contactless.Declined, oda: "none", why: "cash",
+			tap: func(p *tap) { p.Transaction.Type, p.config.CheckCash, p.Wedge = 0x01, true, without(tags.AUC) }},
+		{name: "cash, and the card does not say from where it is", minor: 2001, card: "default", kind: contactless.Declined, oda: "none", why: "cash",
+			tap: func(p *tap) {
+				p.Transaction.Type, p.config.CheckCash, p.Wedge = 0x01, true, without(tags.IssuerCountryCode)
+			}},
+		{name: "cash, and nobody looks", minor: 2001, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMNoCVM, oda: "none",
+			alter: func(a *simcard.Application) { a.AUC = [2]byte{} },
+			tap:   func(p *tap) { p.Transaction.Type = 0x01 }},
 		{name: "a programme with lower limits", minor: 1000, card: "default", kind: contactless.OnlineRequest, cvm: contactless.CVMOnlinePIN, oda: "none",
 			alter: func(a *simcard.Application) { a.Contactless.Program = []byte{0x31, 0x02, 0x09} },
 			tap:   programmes},
@@ -118,7 +155,7 @@ func TestDecisions(t *testing.T) {
 			if c.cmds != 0 && len(p.Commands) != max(c.cmds, 0) {
 				t.Errorf("%d commands, want %d: %X", len(p.Commands), c.cmds, p.Commands)
 			}
-			if got := p.Saw(contactless.MessageCardReadOK); got != (out.Data != nil || out.Alternate == contactless.AlternateContact && c.card == "wrong-dda" || strings.Contains(c.name, "another interface")) {
+			if got := p.Saw(contactless.MessageCardReadOK); got != (out.Data != nil || out.Alternate == contactless.AlternateContact && c.card == "wrong-dda" || strings.Contains(c.name, "another interface") || strings.HasPrefix(c.name, "authentication for online")) {
 				t.Errorf("card read OK shown: %t", got)
 			}
 		})

@@ -1,14 +1,17 @@
 package c3_test
 
 import (
+	"bytes"
 	"testing"
 
+	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/contactless/c3"
 	"github.com/payunit/payunit/cardreader/contactless/taptest"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/simcard"
+	"github.com/payunit/payunit/cardreader/tlv"
 )
 
 // tap is one transaction at a reader with this kernel.
@@ -60,4 +63,24 @@ func answer(t testing.TB, s *contactless.Session) []byte {
 		t.Fatal("the cryptogram does not verify")
 	}
 	return i.Answer(t)
+}
+
+// without is a wedge that gives every occurrence of a tag in the card's answers
+// another name, which says nothing to the reader.
+func without(tag tlv.Tag) func(cardreader.Card) cardreader.Card {
+	return func(c cardreader.Card) cardreader.Card {
+		return taptest.Between{Card: c, Answer: func(command, answer []byte) []byte {
+			if command[1] == 0xA4 {
+				return answer
+			}
+			name := tag.Append(nil)
+			if i := bytes.Index(answer, name); i >= 0 {
+				copy(answer[i:], []byte{0xDF, 0x7E}[:len(name)])
+				if len(name) == 1 {
+					answer[i] = 0xC9
+				}
+			}
+			return answer
+		}}
+	}
 }

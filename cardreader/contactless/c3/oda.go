@@ -28,6 +28,10 @@ func (t *transaction) authenticate() (contactless.Outcome, bool) {
 	t.d.ODA.Reason = err.Error()
 	t.because("fDDA failed: %v", err)
 	switch {
+	case !offline && (errors.Is(err, oda.ErrMissingData) || errors.Is(err, oda.ErrNoCAKey)):
+		// 5.4.2.1: what authentication for online takes is mandatory where
+		// card and reader have it.
+		return contactless.EndWith("what the card's authentication takes is not there"), true
 	case !offline:
 		t.decline = true
 	case t.ctq.Has(tags.CTQOnlineIfODAFails) && !t.ttq.Has(tags.TTQOfflineOnly):
