@@ -116,16 +116,23 @@ func (a Algorithm) next(key *keyBuffer, id *ident, counter uint32) error {
 	return nil
 }
 
-// walk replaces an initial key by the key of a counter, bit by bit from the
-// highest.
-func (a Algorithm) walk(key *keyBuffer, id *ident, counter uint32) error {
-	sofar := uint32(0)
+// walk replaces the key of a counter's first bits from the highest, steps of them,
+// by the key of the counter, bit by bit. With no steps it begins with the initial
+// key. What it passes it writes to p, unless that is nil.
+func (a Algorithm) walk(key *keyBuffer, id *ident, steps int, counter uint32, p *passed) error {
+	sofar, step := uint32(0), 0
 	for rest := counter; rest != 0; {
 		bit := uint32(1) << (31 - bits.LeadingZeros32(rest))
 		rest &^= bit
 		sofar |= bit
+		if step++; step <= steps {
+			continue
+		}
 		if err := a.next(key, id, sofar); err != nil {
 			return err
+		}
+		if p != nil {
+			copy(p[step][:], key[:keyMax])
 		}
 	}
 	return nil

@@ -4,13 +4,15 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+	"math/bits"
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/pinpad/pinblock"
 )
 
 // Host is the receiving end: it derives any device's keys from the base
-// derivation key. Safe for concurrent use.
+// derivation key. Of up to 4,096 devices it keeps the keys on the way to the last
+// counter, at most 2.5 MB, for the next counter's. Safe for concurrent use.
 type Host struct {
 	alg Algorithm
 	bdk secret.Bytes
@@ -18,6 +20,7 @@ type Host struct {
 	// a function because fmt prints what a field points to, and a cipher is made
 	// of its key.
 	block func() cipher.Block
+	ways  *ways
 }
 
 // NewHost takes a base derivation key, of which it keeps a copy. Errors wrap
@@ -26,7 +29,7 @@ func NewHost(alg Algorithm, bdk secret.Bytes) (*Host, error) {
 	if !alg.valid() || bdk.Len() != alg.keyLen() {
 		return nil, fmt.Errorf("%w: base derivation key of %d bytes for %s", ErrKey, bdk.Len(), alg)
 	}
-	h := &Host{alg: alg, bdk: bdk.Clone()}
+	h := &Host{alg: alg, bdk: bdk.Clone(), ways: new(ways)}
 	if alg == TDES {
 		return h, nil
 	}
@@ -68,13 +71,13 @@ func (h *Host) InitialKey(id []byte) (secret.Bytes, error) {
 // Transaction derives the keys of a key serial number. It does not know which
 // ones were used before: its caller does. Errors wrap ErrKSN.
 func (h *Host) Transaction(ksn []byte) (*HostTransaction, error) {
-	return transaction(h.alg, ksn, h.initial)
+	return transaction(h.alg, ksn, h.initial, h.ways)
 }
 
 // TransactionFrom derives the keys of a key serial number from a device's initial
 // key, where the base derivation key is elsewhere. Errors wrap ErrKSN or ErrKey.
 func TransactionFrom(alg Algorithm, initialKey secret.Bytes, ksn []byte) (*HostTransaction, error) {
-	return transaction(alg, ksn, given(alg, initialKey))
+	return transaction(alg, ksn, given(alg, initialKey), nil)
 }
 
 // given lends an initial key to a derivation.
@@ -88,7 +91,7 @@ func given(alg Algorithm, initialKey secret.Bytes) func(*keyBuffer, *ident) erro
 	}
 }
 
-func transaction(alg Algorithm, ksn []byte, initial func(*keyBuffer, *ident) error) (*HostTransaction, error) {
+func transaction(alg Algorithm, ksn []byte, initial func(*keyBuffer, *ident) error, w *ways) (*HostTransaction, error) {
 	id, counter, err := alg.split(ksn)
 	if err != nil {
 		return nil, err
@@ -100,10 +103,7 @@ func transaction(alg Algorithm, ksn []byte, initial func(*keyBuffer, *ident) err
 	secret.Do(func() {
 		var k keyBuffer
 		defer clear(k[:])
-		if err = initial(&k, &t.id); err != nil {
-			return
-		}
-		if err = alg.walk(&k, &t.id, counter); err == nil {
+		if err = alg.reach(&k, &t.id, counter, initial, w); err == nil {
 			t.key = secret.CopyBytes(k[:alg.keyLen()])
 		}
 	})
@@ -113,8 +113,42 @@ func transaction(alg Algorithm, ksn []byte, initial func(*keyBuffer, *ident) err
 	return t, nil
 }
 
+// reach derives the key of a counter, from the nearest key on the way that w
+// holds. A nil w holds none and keeps none.
+func (a Algorithm) reach(key *keyBuffer, id *ident, counter uint32, initial func(*keyBuffer, *ident) error, w *ways) error {
+	if w == nil {
+		if err := initial(key, id); err != nil {
+			return err
+		}
+		return a.walk(key, id, 0, counter, nil)
+	}
+	steps, known := w.nearest(key, id, counter)
+	if known && steps == bits.OnesCount32(counter) {
+		return nil
+	}
+	var p passed
+	defer clear(p[:])
+	first := steps
+	if !known {
+		if err := initial(key, id); err != nil {
+			return err
+		}
+		copy(p[0][:], key[:keyMax])
+		first = -1
+	}
+	if err := a.walk(key, id, steps, counter, &p); err != nil {
+		return err
+	}
+	w.keep(&p, id, counter, first)
+	return nil
+}
+
 // Wipe ends the host's use. Nothing may use it at the same time.
 func (h *Host) Wipe() {
+	if h.ways != nil {
+		h.ways.wipe()
+	}
+	h.ways = nil
 	h.bdk.Wipe()
 	h.block = nil
 	h.alg = 0

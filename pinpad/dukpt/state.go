@@ -122,7 +122,7 @@ func derive(alg Algorithm, initialKey secret.Bytes, id ident) (state, error) {
 		return s, nil
 	}
 	copy(k[:], initialKey.Reveal())
-	if err := alg.walk(&k, &id, updateCounter); err != nil {
+	if err := alg.walk(&k, &id, 0, updateCounter, nil); err != nil {
 		s.wipe()
 		return s, err
 	}

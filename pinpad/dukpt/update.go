@@ -40,7 +40,7 @@ func updateKey(alg Algorithm, id []byte, t KeyType, initial func(*keyBuffer, *id
 	if err := initial(&k, &i); err != nil {
 		return secret.Bytes{}, err
 	}
-	if err := alg.walk(&k, &i, updateCounter); err != nil {
+	if err := alg.walk(&k, &i, 0, updateCounter, nil); err != nil {
 		return secret.Bytes{}, err
 	}
 	if err := alg.working(&k, KeyEncryption, t, &i, updateCounter); err != nil {

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package dukpt
+
+import (
+	"testing"
+	"time"
+)
+
+// processorTime is not known here.
+func processorTime(*testing.B) time.Duration { return 0 }
