@@ -22,6 +22,9 @@ type PKI struct {
 	// AC, SMI and SMC are double-length TDES issuer master keys for
 	// cryptograms, script MACs and script encipherment.
 	AC, SMI, SMC secret.Bytes
+	// CVK is a double-length TDES key for card verification values. It is needed
+	// for stripes and printed cards only.
+	CVK secret.Bytes
 }
 
 // Authority is one certification authority key.
@@ -68,7 +71,7 @@ func NewPKI(random io.Reader) (*PKI, error) {
 		}
 		*make.to = key
 	}
-	for _, to := range []*secret.Bytes{&k.AC, &k.SMI, &k.SMC} {
+	for _, to := range []*secret.Bytes{&k.AC, &k.SMI, &k.SMC, &k.CVK} {
 		b := make([]byte, 16)
 		if _, err := io.ReadFull(random, b); err != nil {
 			return nil, fmt.Errorf("simcard: drawing a master key: %w", err)

@@ -197,8 +197,19 @@ func builtin() []Profile {
 	add("long-pan", "PAN of 19 digits, key derivation B, EMV2000 session keys", "4761739001010250019", func(_ *Profile, a *Application) {
 		a.Derivation, a.Session = "B", "emv2000"
 	})
+	add("stripe", "a magnetic stripe and no chip that a terminal has an application for; no PIN", "4761739001010903", func(_ *Profile, a *Application) {
+		stripeOnly(a, 101)
+	})
+	add("stripe-pin", "the same, with an online PIN", "4761739001010911", func(_ *Profile, a *Application) {
+		stripeOnly(a, 120)
+	})
 	addTaps(add)
 	return list
+}
+
+// stripeOnly leaves a card its stripe: no terminal has its application.
+func stripeOnly(a *Application, service int) {
+	a.AID, a.ServiceCode, a.Contactless = unhex("A0000000030F01"), service, nil
 }
 
 // unhex reads this package's own constants.

@@ -35,6 +35,7 @@ func PKI() *simcard.PKI {
 		AC:  secret.NewBytes(unhex("0123456789ABCDEFFEDCBA9876543210")),
 		SMI: secret.NewBytes(unhex("FEDCBA98765432100123456789ABCDEF")),
 		SMC: secret.NewBytes(unhex("89ABCDEF0123456776543210FEDCBA98")),
+		CVK: secret.NewBytes(unhex("76543210FEDCBA9889ABCDEF01234567")),
 	}
 }
 

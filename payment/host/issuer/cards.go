@@ -65,6 +65,7 @@ type card struct {
 	scheme  cryptogram.Scheme
 	keys    cryptogram.Keys // the card's own, derived from the issuer's
 	pin     secret.Bytes    // empty when the PIN is known by its PVV
+	cvk     secret.Bytes    // of its own; empty for the issuer's
 	pvk     secret.Bytes
 	pvki    byte
 	pvv     string
@@ -80,6 +81,7 @@ func (k *card) wipe() {
 	k.keys.Wipe()
 	k.pin.Wipe()
 	k.pvk.Wipe()
+	k.cvk.Wipe()
 }
 
 // hasPIN compares a PIN with what the issuer knows of the card's. A PIN that no
@@ -145,6 +147,7 @@ type entry struct {
 	Session    text       `json:"session"`
 	CVN        text       `json:"cvn"`
 	PIN        text       `json:"pin"`
+	CVK        text       `json:"cvk"`
 	PVK        text       `json:"pvk"`
 	PVKI       text       `json:"pvki"`
 	PVV        text       `json:"pvv"`
@@ -156,7 +159,7 @@ type entry struct {
 }
 
 func (e *entry) wipe() {
-	for _, t := range []text{e.PAN, e.AC, e.SMI, e.SMC, e.PIN, e.PVK} {
+	for _, t := range []text{e.PAN, e.AC, e.SMI, e.SMC, e.PIN, e.PVK, e.CVK} {
 		clear(t)
 	}
 }
@@ -174,7 +177,8 @@ func (e *entry) wipe() {
 // one payment, velocity, as Velocity has it, and blocked may be left out: no limits of
 // its own, not blocked.
 // In place of "pin", "pvk":"HEX","pvki":"1","pvv":"1234" let the issuer verify a PIN
-// that it does not know. Derivation, session and cvn are as cryptogram.ParseScheme reads them.
+// that it does not know. "cvk":"HEX" are the card's own keys for verification
+// values. Derivation, session and cvn are as cryptogram.ParseScheme reads them.
 // Members that are not in this list, and a card that is in it twice, are refused.
 // Errors are *CardsError and wrap ErrCards, or are those of r.
 func ParseCards(r io.Reader) (*Cards, error) {
@@ -290,6 +294,14 @@ func parseCard(raw []byte) (*card, *CardsError) {
 	k.ref = reference(imk.AC, k.pan, k.psn)
 	if member, reason := k.pinOf(&e); reason != "" {
 		return bad(member, reason)
+	}
+	if len(e.CVK) > 0 {
+		b := make([]byte, 16)
+		if _, err := hex.Decode(b, e.CVK[:min(len(e.CVK), 32)]); err != nil || len(e.CVK) != 32 {
+			clear(b)
+			return bad("cvk", "want 32 hex digits")
+		}
+		k.cvk = secret.NewBytes(b)
 	}
 	currency, err := money.ByCode(string(e.Currency))
 	if err != nil || currency.Code() != string(e.Currency) {

@@ -68,6 +68,13 @@ type Config struct {
 	// PINTries is how many wrong PINs in a row a card allows. Zero means
 	// DefaultPINTries.
 	PINTries int
+	// CVK are the keys of the cards' verification values, 16 bytes, for cards
+	// without keys of their own. Zero: no stripe, and no number that was entered
+	// by hand, is taken of those. The issuer wipes it with Close.
+	CVK secret.Bytes
+	// RefuseEntries are ways in which no card's data are taken: EntryStripe,
+	// EntryFallback, EntryManual.
+	RefuseEntries []Entry
 	// BlockCards sends the script APPLICATION BLOCK to cards that are blocked.
 	BlockCards bool
 	// CountersInAnyOrder takes each transaction counter once, in whatever
@@ -97,6 +104,9 @@ func New(c Config) (*Issuer, error) {
 			return nil, fmt.Errorf("%w: Velocity: %s: %s", ErrConfig, member, reason)
 		}
 	}
+	if n := c.CVK.Len(); n != 0 && n != 16 {
+		return nil, fmt.Errorf("%w: CVK of %d bytes, want 16", ErrConfig, n)
+	}
 	if c.PINTries == 0 {
 		c.PINTries = DefaultPINTries
 	}
@@ -110,7 +120,10 @@ func New(c Config) (*Issuer, error) {
 }
 
 // Close wipes the cards. The issuer can't be used afterwards.
-func (i *Issuer) Close() { i.c.Cards.Wipe() }
+func (i *Issuer) Close() {
+	i.c.Cards.Wipe()
+	i.c.CVK.Wipe()
+}
 
 // Request asks for a payment.
 type Request struct {
@@ -145,6 +158,14 @@ type Request struct {
 	PIN secret.Bytes
 	// ICC is field 55.
 	ICC []byte
+	// Entry is how the terminal came by the card's data. Beside EntryChip there
+	// is no ICC.
+	Entry Entry
+	// Track2 is the track that was read; of a card of EntryManual there is none.
+	Track2 secret.Track2
+	// CVV2 is the value that is printed on the card, in ASCII digits; empty when
+	// it was not entered. It stays the caller's to wipe.
+	CVV2 secret.Bytes
 }
 
 // late reports whether the payment was approved before the issuer is told.
@@ -198,30 +219,14 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	if err != nil {
 		return Decision{}, err
 	}
-	f, reason := parseICC(r.ICC)
-	if reason != "" {
-		d.Code, d.Reason = CodeFormat, reason
-		return d, nil
-	}
-	// The cryptogram comes first: who has not the card learns nothing about
-	// it, and changes nothing.
-	switch err := f.verify(k); {
-	case errors.Is(err, cryptogram.ErrCryptogram):
-		d.Code, d.Reason = CodeNotHonoured, "the cryptogram (ARQC) does not verify"
-		return d, nil
-	case err != nil:
-		// Names the tag that is missing or of the wrong length, nothing else.
-		d.Code, d.Reason = CodeFormat, err.Error()
-		return d, nil
-	}
-	unused, err := i.unused(tx, &state, f.card.ATC)
-	if err != nil {
+	var f fields
+	if r.Entry == EntryChip {
+		var answered bool
+		if f, answered, err = i.chipped(tx, k, &state, r, &d); err != nil || answered {
+			return d, err
+		}
+	} else if d.Code, d.Reason, err = i.unchipped(tx, k, &state, r); err != nil {
 		return Decision{}, err
-	}
-	if unused {
-		d.Code, d.Reason = i.decide(k, &state, f, r)
-	} else {
-		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
 	}
 	if d.Code == "" {
 		if d.Code, d.Reason, err = i.velocity(tx, k, r); err != nil {
@@ -247,10 +252,44 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 			return Decision{}, err
 		}
 	}
+	if r.Entry != EntryChip {
+		return d, nil
+	}
 	if d.ICC, err = i.answer(k, state, f, d.Code); err != nil {
 		return Decision{}, err
 	}
 	return d, nil
+}
+
+// chipped judges what the chip says. It reports true where that ends it: the card
+// is not there, and nothing about it changes.
+func (i *Issuer) chipped(tx ledger.Tx, k *card, state *ledger.Card, r Request, d *Decision) (fields, bool, error) {
+	f, reason := parseICC(r.ICC)
+	if reason != "" {
+		d.Code, d.Reason = CodeFormat, reason
+		return f, true, nil
+	}
+	// The cryptogram comes first: who has not the card learns nothing about
+	// it, and changes nothing.
+	switch err := f.verify(k); {
+	case errors.Is(err, cryptogram.ErrCryptogram):
+		d.Code, d.Reason = CodeNotHonoured, "the cryptogram (ARQC) does not verify"
+		return f, true, nil
+	case err != nil:
+		// Names the tag that is missing or of the wrong length, nothing else.
+		d.Code, d.Reason = CodeFormat, err.Error()
+		return f, true, nil
+	}
+	unused, err := i.unused(tx, state, f.card.ATC)
+	if err != nil {
+		return f, true, err
+	}
+	if unused {
+		d.Code, d.Reason = i.decide(k, state, f, r)
+	} else {
+		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
+	}
+	return f, false, nil
 }
 
 // unused reports whether a transaction counter is new, and marks it.
@@ -305,16 +344,36 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 		return CodeNotHonoured, "the card did not approve (its cryptogram is no TC)"
 	case !r.Offline && f.cid&0xC0 != 0x80:
 		return CodeNotHonoured, "the card did not ask for an authorisation (its cryptogram is no ARQC)"
+	}
+	if code, reason := i.issued(k, state, r); code != "" {
+		return code, reason
+	}
+	switch {
+	case contradiction != "":
+		return CodeNotHonoured, contradiction
+	case f.onlinePIN() && r.PIN.Len() == 0:
+		return CodeNotHonoured, "the results say online PIN, and no PIN came"
+	}
+	return i.permitted(k, state, r)
+}
+
+// issued looks whether the card is one that is good at all.
+func (i *Issuer) issued(k *card, state *ledger.Card, r Request) (code, reason string) {
+	switch {
 	case r.Expiry != "" && r.Expiry != k.expiry:
 		return CodeExpired, "the expiry is not the one issued"
 	case expired(k.expiry, i.c.Now()):
 		return CodeExpired, "the card has expired"
 	case k.blocked || state.Blocked:
 		return CodeRestricted, "the card is blocked"
-	case contradiction != "":
-		return CodeNotHonoured, contradiction
-	case f.onlinePIN() && r.PIN.Len() == 0:
-		return CodeNotHonoured, "the results say online PIN, and no PIN came"
+	}
+	return "", ""
+}
+
+// permitted checks the PIN, whose tries it keeps in state, and the limit of one
+// payment.
+func (i *Issuer) permitted(k *card, state *ledger.Card, r Request) (code, reason string) {
+	switch {
 	case r.PIN.Len() > 0 && state.PINTries == 0:
 		return CodePINTries, "no PIN tries are left"
 	case r.PIN.Len() > 0 && !k.hasPIN(r.PIN):

@@ -100,6 +100,11 @@ type sayings struct {
 
 func newDesk(t *testing.T, c Config, l line) *desk {
 	t.Helper()
+	return deskOn(t, openLedger(t), c, l)
+}
+
+func deskOn(t *testing.T, books ledger.Ledger, c Config, l line) *desk {
+	t.Helper()
 	cards, err := ParseCards(strings.NewReader(file(l)))
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +117,7 @@ func newDesk(t *testing.T, c Config, l line) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &desk{t: t, i: i, l: openLedger(t), k: cards.list[0]}
+	return &desk{t: t, i: i, l: books, k: cards.list[0]}
 }
 
 // request is the request of the card for an amount, with a true cryptogram.
