@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
@@ -107,6 +108,9 @@ func (s *Server) financial(ctx context.Context, p *peer, e trade.Envelope) (trad
 		})
 	}
 	if err != nil {
+		if errors.Is(err, errNotAdmitted) {
+			p.terminal.Store(nil)
+		}
 		return trade.Envelope{}, s.refuse(err)
 	}
 	if s.c.Upstream != nil {
@@ -130,14 +134,18 @@ func (s *Server) financial(ctx context.Context, p *peer, e trade.Envelope) (trad
 
 // receive reads a message and checks whose it is.
 func (s *Server) receive(ctx context.Context, p *peer, body []byte) (*work, error) {
-	w := &work{m: &acquirer.Message{}}
-	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
-		t, err := s.c.Registry.terminal(tx, p.identity)
-		w.terminal = &t
-		return err
-	})
-	if err != nil {
-		return nil, err
+	w := &work{m: &acquirer.Message{}, terminal: p.terminal.Load()}
+	known := w.terminal != nil
+	if !known {
+		err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
+			t, err := s.c.Registry.terminal(tx, p.identity)
+			w.terminal = &t
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.terminal.Store(w.terminal)
 	}
 	keys, ok := s.bases[w.terminal.PINFormat]
 	if !ok {
@@ -149,6 +157,12 @@ func (s *Server) receive(ctx context.Context, p *peer, body []byte) (*work, erro
 		}
 		return w.key.VerifyMACRequest(data, mac)
 	})
+	if err != nil && known {
+		// Its keys may be others by now.
+		w.wipe()
+		p.terminal.Store(nil)
+		return s.receive(ctx, p, body)
+	}
 	if err != nil {
 		w.wipe()
 		s.counters.count(`payunit_refused_total{why="message"}`)
@@ -211,14 +225,31 @@ func panOf(m *acquirer.Message) (secret.PAN, error) {
 	return m.Track2.PAN()
 }
 
-// book carries a message out inside its transaction.
-func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
+// sender is the terminal that a message is of, as it is now, with the message's key
+// used. The message was verified with the keys of a terminal that its channel has
+// known for a while: one that was given to another device since, or taken out of
+// service, has nothing booked.
+func (s *Server) sender(tx ledger.Tx, w *work) (ledger.Terminal, error) {
 	t, err := tx.Terminal(w.terminal.ID)
 	if err != nil {
-		return reply{}, err
+		return t, err
+	}
+	was := *w.terminal
+	was.MACKeys, was.PINKeys = t.MACKeys, t.PINKeys
+	if !reflect.DeepEqual(was, t) {
+		return t, fmt.Errorf("%w: the terminal has changed since the channel was made", errNotAdmitted)
 	}
 	if !t.MACKeys.Use(w.counter) {
-		return reply{}, errKey
+		return t, errKey
+	}
+	return t, nil
+}
+
+// book carries a message out inside its transaction.
+func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
+	t, err := s.sender(tx, w)
+	if err != nil {
+		return reply{}, err
 	}
 	var r reply
 	switch w.m.MTI[:3] {

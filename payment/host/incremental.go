@@ -107,8 +107,11 @@ func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, e
 // acquirer takes each order once.
 func (s *Server) routeIncrement(ctx context.Context, w *work) (reply, error) {
 	var r reply
-	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) (err error) {
-		_, _, r, err = s.raise(tx, w)
+	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
+		_, err := s.sender(tx, w)
+		if err == nil {
+			_, _, r, err = s.raise(tx, w)
+		}
 		return err
 	})
 	if err != nil {
@@ -134,12 +137,9 @@ func (s *Server) routeIncrement(ctx context.Context, w *work) (reply, error) {
 			r, err = s.book(ctx, tx, w)
 			return err
 		}
-		t, err := tx.Terminal(w.terminal.ID)
+		t, err := s.sender(tx, w)
 		if err != nil {
 			return err
-		}
-		if !t.MACKeys.Use(w.counter) {
-			return errKey
 		}
 		return tx.PutTerminal(t)
 	})

@@ -275,6 +275,9 @@ type unit struct {
 	stan     int
 	// card is the one card that is used at every terminal.
 	card *card
+	// channel is the server's end of the unit's channel; nil makes one for
+	// each message.
+	channel *peer
 }
 
 // card is the test card with its counter.
@@ -405,6 +408,15 @@ func (r *rig) enrolAs(id channel.Identity, format uint8) *unit {
 	}
 	u := &unit{r: r, grant: g, card: newCard(r.t)}
 	u.identity = channel.Identity{Key: id.Key, Purpose: channel.PurposePay, DeviceClass: "test", TerminalID: g.TerminalID, MerchantID: g.MerchantID, Claims: id.Claims}
+	u.take(g, format)
+	return u
+}
+
+// take puts the keys of a grant in place.
+func (u *unit) take(g trade.Grant, format uint8) {
+	r := u.r
+	r.t.Helper()
+	u.grant = g
 	kbpk, _ := (&conn{}).Export(trade.KeyBlockLabel, 32)
 	alg := dukpt.AES128
 	if format == 0 {
@@ -425,7 +437,6 @@ func (r *rig) enrolAs(id channel.Identity, format uint8) *unit {
 		return d
 	}
 	u.mac, u.pin = open(g.MACKey, g.MACKeyID, &store{}), open(g.PINKey, g.PINKeyID, &store{})
-	return u
 }
 
 // at is the same unit at another server.
@@ -477,8 +488,19 @@ func (u *unit) seal(m *acquirer.Message) (*dukpt.Transaction, []byte) {
 
 // post hands bytes to the server's handler.
 func (u *unit) post(b []byte) ([]byte, error) {
+	p := u.channel
+	if p == nil {
+		p = u.newChannel()
+	}
+	return u.postOn(p, b)
+}
+
+// newChannel is the server's end of a channel of the unit.
+func (u *unit) newChannel() *peer { return &peer{identity: u.identity, gate: proven{}} }
+
+func (u *unit) postOn(p *peer, b []byte) ([]byte, error) {
 	e := trade.Envelope{Kind: trade.KindFinancial, Request: 1, Body: b}
-	out, err := (&handler{u.r.s, &peer{identity: u.identity, gate: proven{}}}).Handle(context.Background(), &conn{id: u.identity}, e)
+	out, err := (&handler{u.r.s, p}).Handle(context.Background(), &conn{id: u.identity}, e)
 	if err == nil && out.Kind != trade.KindFinancialReply {
 		err = fmt.Errorf("reply of kind %d", out.Kind)
 	}

@@ -33,6 +33,7 @@ func (s *Server) rotate(ctx context.Context, conn channel.Conn, p *peer, e trade
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)
 	}
+	p.terminal.Store(nil)
 	g, err := s.grant(conn, s.bases[t.PINFormat], t)
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)

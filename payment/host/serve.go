@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/payunit/payunit/channel"
@@ -127,6 +128,9 @@ type peer struct {
 	identity channel.Identity
 	// gate knows what was proven inside the channel.
 	gate gate
+	// terminal is the terminal that the peer was found to be, nil before.
+	// What rests on it is looked at again where something is written.
+	terminal atomic.Pointer[ledger.Terminal]
 }
 
 // handler answers the requests of one channel.

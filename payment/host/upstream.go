@@ -91,12 +91,9 @@ func (s *Server) exchange(ctx context.Context, m *acquirer.Message) (*acquirer.M
 // ask is the first step. False: the reply is known without asking.
 func (s *Server) ask(tx ledger.Tx, w *work) (reply, bool, error) {
 	m := w.m
-	t, err := tx.Terminal(w.terminal.ID)
+	t, err := s.sender(tx, w)
 	if err != nil {
 		return reply{}, false, err
-	}
-	if !t.MACKeys.Use(w.counter) {
-		return reply{}, false, errKey
 	}
 	done := func(r reply) (reply, bool, error) { return r, false, tx.PutTerminal(t) }
 	k, ok := keyOf(w, m.STAN)

@@ -42,6 +42,8 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"postings", postings},
 		{"refused entries", refusedEntries},
 		{"balance out of range", overflow},
+		{"fields that are written again", rewrites},
+		{"balances within a transaction", balancesWithin},
 		{"rollback", rollback},
 		{"panic", panics},
 		{"view writes nothing", viewWrites},

@@ -98,12 +98,18 @@ func (l *Ledger) batch(ctx context.Context, s *session, jobs []*job) *session {
 		defer cancel()
 	}
 	var err error
+	apart := false
 	for n := 0; ; n++ {
 		for _, j := range jobs {
 			j.err, j.panicked, j.value = nil, false, nil
 		}
 		var committing bool
-		if s, committing, err = l.attempt(ctx, s, jobs); err == nil || !l.d.again(err, committing) || !pause(ctx, n, err) {
+		s, committing, err = l.attempt(ctx, s, jobs, apart)
+		if errors.Is(err, errTogether) {
+			apart = true
+			continue
+		}
+		if err == nil || !l.d.again(err, committing) || !pause(ctx, n, err) {
 			break
 		}
 	}
@@ -133,9 +139,15 @@ func pause(ctx context.Context, n int, err error) bool {
 	}
 }
 
+// errTogether: one of several jobs failed after it had written, and can't be taken
+// back without the others.
+var errTogether = errors.New("sqlledger: a job failed among others")
+
 // attempt is one transaction with all jobs. The error is that of the
-// transaction; those of jobs that alone failed are theirs.
-func (l *Ledger) attempt(ctx context.Context, s *session, jobs []*job) (_ *session, committing bool, err error) {
+// transaction; those of jobs that alone failed are theirs. Jobs that succeed, or
+// fail before they write, as they all do but for a defect, need no savepoints of
+// their own; apart gives them some.
+func (l *Ledger) attempt(ctx context.Context, s *session, jobs []*job, apart bool) (_ *session, committing bool, err error) {
 	if s == nil {
 		if s, err = l.connect(ctx); err != nil {
 			return nil, false, err
@@ -160,7 +172,7 @@ func (l *Ledger) attempt(ctx context.Context, s *session, jobs []*job) (_ *sessi
 	var c chain
 	kept := 0
 	for _, j := range jobs {
-		ok, err := l.job(ctx, s, &c, j, len(jobs) > 1)
+		ok, err := l.job(ctx, s, &c, j, len(jobs) > 1, apart)
 		if err != nil {
 			return give(), false, err
 		}
@@ -171,17 +183,21 @@ func (l *Ledger) attempt(ctx context.Context, s *session, jobs []*job) (_ *sessi
 	if kept == 0 {
 		return give(), false, nil
 	}
+	if err := c.flush(ctx, s); err != nil {
+		return give(), false, err
+	}
 	if err := s.exec(ctx, "COMMIT"); err != nil {
 		return give(), true, fmt.Errorf("sqlledger: committing: %w", err)
 	}
 	return s, false, nil
 }
 
-// job runs one job, in a savepoint when it is not alone. An error is one that
-// ends the transaction for all; false without one, that this job failed and left
-// nothing.
-func (l *Ledger) job(ctx context.Context, s *session, c *chain, j *job, shared bool) (bool, error) {
-	if shared {
+// job runs one job: shared, when it is not alone, and then in a savepoint if it is
+// to be apart. An error is one that ends the transaction for all; false without
+// one, that this job failed and left nothing.
+func (l *Ledger) job(ctx context.Context, s *session, c *chain, j *job, shared, apart bool) (bool, error) {
+	apart = apart && shared
+	if apart {
 		if err := s.exec(ctx, "SAVEPOINT job"); err != nil {
 			return false, fmt.Errorf("sqlledger: beginning a transaction: %w", err)
 		}
@@ -200,13 +216,23 @@ func (l *Ledger) job(ctx context.Context, s *session, c *chain, j *job, shared b
 	}
 	j.err = err
 	if err == nil && !j.panicked {
-		if shared {
-			err = s.exec(ctx, "RELEASE SAVEPOINT job")
+		if apart {
+			// Balances that are still to be written are this job's, and go
+			// with it.
+			if err = c.flush(ctx, s); err == nil {
+				err = s.exec(ctx, "RELEASE SAVEPOINT job")
+			}
 		}
 		return err == nil, err
 	}
+	switch {
+	case shared && !apart && (t.wrote || t.failed != nil):
+		return false, errTogether
+	case !t.wrote && t.failed == nil && !apart:
+		return false, nil
+	}
 	c.back(before)
-	if !shared {
+	if !apart {
 		return false, nil
 	}
 	// Where the database has given the whole transaction up, there is no

@@ -197,3 +197,57 @@ func TestBatchForgets(t *testing.T) {
 	}
 	ledgertest.Clean(t, l)
 }
+
+// Of a batch whose updates succeed, or fail before they write, none needs a
+// savepoint, and each balance is written once.
+func TestBatchOfStatements(t *testing.T) {
+	s := newStore(t).(store)
+	var f sqltest.Faults
+	db := sqltest.Open(&sqlite.Driver{}, string(s), &f)
+	l, err := Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := errors.New("stop")
+	count := func(n, fail int, after bool) int {
+		t.Helper()
+		f.Arm(0, sqltest.Before)
+		errs := together(t, l, n, func(i int) func(ledger.Tx) error {
+			return func(tx ledger.Tx) error {
+				if i < fail && !after {
+					return stop
+				}
+				err := deposit(t, fmt.Sprintf("%d/%d/%v/%d", n, fail, after, i))(tx)
+				if i < fail {
+					return stop
+				}
+				return err
+			}
+		})
+		for i, err := range errs {
+			if i < fail && !errors.Is(err, stop) || i >= fail && err != nil {
+				t.Errorf("update %d: got %v", i, err)
+			}
+		}
+		return f.Count()
+	}
+	count(1, 0, false)
+	// A number takes two, an entry with its postings two.
+	const each = 4
+	few, more := count(4, 0, false), count(8, 0, false)
+	if more-few != 4*each {
+		t.Errorf("8 updates take %d statements, 4 take %d: want %d more", more, few, 4*each)
+	}
+	if got := count(8, 4, false); got != few {
+		t.Errorf("8 updates of which 4 fail before they write take %d statements, want %d", got, few)
+	}
+	if got := count(8, 4, true); got <= more {
+		t.Errorf("8 updates of which 4 fail after they wrote take %d statements", got)
+	}
+	if got := deposited(t, l); got != 1+4+8+4+4 {
+		t.Errorf("%d deposits", got)
+	}
+	ledgertest.Clean(t, l)
+	_ = l.Close()
+	_ = db.Close()
+}

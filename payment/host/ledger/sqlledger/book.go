@@ -13,40 +13,38 @@ func (t *tx) Post(e ledger.Entry) (bool, error) {
 	if err := e.Check(); err != nil {
 		return false, err
 	}
-	// Most keys are new, and to see that takes less than to read an entry.
-	var old ledger.Booked
-	var number int64
-	err := t.row("entry", "SELECT number FROM entries WHERE key = ?", []any{e.Key}, &number)
-	if err == nil {
-		old, err = t.entry(e.Key)
-	}
-	switch {
-	case err == nil && old.Same(&e):
-		return false, nil
-	case err == nil:
-		return false, fmt.Errorf("%w: entry %s", ledger.ErrConflict, e.Key)
-	case !errors.Is(err, ledger.ErrNotFound):
-		return false, err
-	}
 	if err := t.end(); err != nil {
 		return false, err
 	}
-	number = t.chain.last + 1
+	number := t.chain.last + 1
 	// What is stored has microseconds, and the chain is over what is stored.
 	e.Time = moment(micros(e.Time))
 	link := ledger.Chain(t.chain.hash, uint64(number), &e)
-	err = t.exec("booking", "INSERT INTO entries (number, key, kind, authorisation, cause, time, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+	r, err := t.result("booking", "INSERT INTO entries (number, key, kind, authorisation, cause, time, hash) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
 		number, e.Key, string(e.Kind), e.Authorisation.String(), e.Cause, micros(e.Time), link[:])
 	if err != nil {
 		return false, err
 	}
-	for i, p := range e.Postings {
-		if err := t.posting(number, i, p); err != nil {
-			return false, err
-		}
+	switch n, err := r.RowsAffected(); {
+	case err != nil:
+		return false, t.fail("booking", err)
+	case n == 0:
+		return false, t.booked(&e)
+	}
+	if err := t.postings(number, e.Postings); err != nil {
+		return false, err
 	}
 	t.chain.last, t.chain.hash = number, link
 	return true, nil
+}
+
+// booked says whether the entry whose key is taken is the same.
+func (t *tx) booked(e *ledger.Entry) error {
+	old, err := t.entry(e.Key)
+	if err == nil && !old.Same(e) {
+		return fmt.Errorf("%w: entry %s", ledger.ErrConflict, e.Key)
+	}
+	return err
 }
 
 // end reads where the book ends, once in a transaction.
@@ -73,27 +71,38 @@ func (t *tx) end() error {
 	return nil
 }
 
-func (t *tx) posting(entry int64, line int, p ledger.Posting) error {
-	code := p.Amount.Currency.Code()
-	balance, err := t.Balance(p.Account, code)
-	if err != nil {
-		return err
+// The statements that write postings, by their number: most entries have two.
+var (
+	putPosting  = "INSERT INTO postings (entry, line, account, currency, minor) VALUES (?, ?, ?, ?, ?)"
+	putPostings = putPosting + ", (?, ?, ?, ?, ?)"
+)
+
+// postings writes the postings of an entry, and notes the balances.
+func (t *tx) postings(entry int64, list []ledger.Posting) error {
+	args := make([]any, 0, 10)
+	for i, p := range list {
+		code := p.Amount.Currency.Code()
+		before, err := t.Balance(p.Account, code)
+		if err != nil {
+			return err
+		}
+		if p.Amount.Minor > 0 && before > math.MaxInt64-p.Amount.Minor || p.Amount.Minor < 0 && before < math.MinInt64-p.Amount.Minor {
+			return t.fail("booking", fmt.Errorf("%w: balance of %s out of range", ledger.ErrInvalid, p.Account))
+		}
+		t.chain.put(p.Account, code, balance{minor: before + p.Amount.Minor, dirty: true})
+		args = append(args, entry, i, p.Account, code, p.Amount.Minor)
+		query := putPosting
+		switch {
+		case len(args) == cap(args):
+			query = putPostings
+		case i < len(list)-1:
+			continue
+		}
+		if err := t.exec("booking", query, args...); err != nil {
+			return err
+		}
+		args = args[:0]
 	}
-	if p.Amount.Minor > 0 && balance > math.MaxInt64-p.Amount.Minor || p.Amount.Minor < 0 && balance < math.MinInt64-p.Amount.Minor {
-		return t.fail("booking", fmt.Errorf("%w: balance of %s out of range", ledger.ErrInvalid, p.Account))
-	}
-	err = t.exec("booking", "INSERT INTO postings (entry, line, account, currency, minor) VALUES (?, ?, ?, ?, ?)",
-		entry, line, p.Account, code, p.Amount.Minor)
-	if err != nil {
-		return err
-	}
-	if err := t.exec("booking", putBalance, p.Account, code, balance+p.Amount.Minor); err != nil {
-		return err
-	}
-	if t.chain.balances == nil {
-		t.chain.balances = map[[2]string]int64{}
-	}
-	t.chain.balances[[2]string{p.Account, code}] = balance + p.Amount.Minor
 	return nil
 }
 
@@ -104,20 +113,30 @@ func (t *tx) Balance(account, currency string) (int64, error) {
 	}
 	var minor int64
 	if t.chain != nil {
-		var known bool
-		if minor, known = t.chain.balances[[2]string{account, currency}]; known {
-			return minor, nil
+		if b, known := t.chain.balances[[2]string{account, currency}]; known {
+			return b.minor, nil
 		}
 	}
 	err := t.row("balance", "SELECT minor FROM balances WHERE account = ? AND currency = ?", []any{account, currency}, &minor)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return 0, nil
+		err = nil
+	}
+	if err == nil && t.chain != nil {
+		t.chain.put(account, currency, balance{minor: minor})
 	}
 	return minor, err
 }
 
 // EachBalance walks over the accounts.
 func (t *tx) EachBalance(fn func(account, currency string, minor int64) error) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	if t.chain != nil {
+		if err := t.chain.flush(t.ctx, t.s); err != nil {
+			return t.fail("reading balances", err)
+		}
+	}
 	return t.each("reading balances", "SELECT account, currency, minor FROM balances ORDER BY account, currency", nil,
 		func(scan func(...any) error) error {
 			var account, currency string

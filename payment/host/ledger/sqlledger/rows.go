@@ -1,6 +1,7 @@
 package sqlledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,11 +106,17 @@ func scanOrder(scan func(...any) error) (ledger.Order, error) {
 
 // Order returns an order or ErrNotFound.
 func (t *tx) Order(id string) (ledger.Order, error) {
+	if o := t.last.order; o.ID == id && id != "" && t.usable() == nil {
+		return o, nil
+	}
 	var o ledger.Order
 	err := t.one("order", "SELECT "+orderColumns+" FROM orders WHERE id = ?", []any{id}, func(scan func(...any) error) (err error) {
 		o, err = scanOrder(scan)
 		return err
 	})
+	if err == nil {
+		t.last.order = o
+	}
 	return o, err
 }
 
@@ -123,6 +130,15 @@ func (t *tx) PutOrder(o ledger.Order) error {
 	}
 	if o.Refunded < 0 || o.Refunded > o.Amount.Minor {
 		return fmt.Errorf("%w: order %s: more is given back than was paid", ledger.ErrInvalid, o.ID)
+	}
+	old := t.last.order
+	t.last.order = ledger.Order{}
+	if old.State, old.Authorisation = o.State, o.Authorisation; old == o {
+		err := t.exec("writing an order", "UPDATE orders SET state = ?, authorisation = ? WHERE id = ?", string(o.State), o.Authorisation.String(), o.ID)
+		if err == nil {
+			t.last.order = o
+		}
+		return err
 	}
 	return t.exec("writing an order", putOrder,
 		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created), o.Original, o.Refunded, o.Cashback)
@@ -159,11 +175,9 @@ func (t *tx) terminal(where string, arg any) (ledger.Terminal, error) {
 		v, err = scanTerminal(scan)
 		return err
 	})
-	if err == nil && t.chain != nil {
-		if t.keys == nil {
-			t.keys = map[string]string{}
-		}
-		t.keys[v.ID] = string(v.DeviceKey)
+	if err == nil {
+		t.last.terminal = v
+		t.last.terminal.DeviceKey = bytes.Clone(v.DeviceKey)
 	}
 	return v, err
 }
@@ -181,16 +195,19 @@ func (t *tx) PutTerminal(v ledger.Terminal) error {
 	if v.ID == "" || len(v.DeviceKey) == 0 || v.Number == 0 {
 		return fmt.Errorf("%w: terminal without id, number or device key", ledger.ErrInvalid)
 	}
-	// A terminal that keeps the key it was read with takes nobody else's.
-	if key, read := t.keys[v.ID]; !read || key != string(v.DeviceKey) {
-		other, err := t.TerminalByKey(v.DeviceKey)
-		if err == nil && other.ID != v.ID {
-			return fmt.Errorf("%w: the device key belongs to another terminal", ledger.ErrConflict)
-		}
-		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
-			return err
-		}
+	// As a rule, all that has changed is which keys were used.
+	if old := t.last.terminal; old.ID == v.ID && sameUnit(old, v) {
+		return t.exec("writing a terminal", "UPDATE terminals SET mac_high = ?, mac_bits = ?, pin_high = ?, pin_bits = ? WHERE id = ?",
+			int64(v.MACKeys.High), int64(v.MACKeys.Bits), int64(v.PINKeys.High), int64(v.PINKeys.Bits), v.ID)
 	}
+	other, err := t.TerminalByKey(v.DeviceKey)
+	if err == nil && other.ID != v.ID {
+		return fmt.Errorf("%w: the device key belongs to another terminal", ledger.ErrConflict)
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	t.last.terminal = ledger.Terminal{}
 	return t.exec("writing a terminal", putTerminal,
 		v.ID, int64(v.Number), v.DeviceKey, v.MerchantID, v.Merchant, v.PINFormat, v.Device, v.DeviceClass, v.Assurance,
 		int64(v.MACKeys.High), int64(v.MACKeys.Bits), int64(v.PINKeys.High), int64(v.PINKeys.Bits), v.Activation, micros(v.Enrolled))
@@ -257,6 +274,10 @@ func (t *tx) Authorisation(k ledger.Key) (ledger.Authorisation, error) {
 			a, err = scanAuth(scan)
 			return err
 		})
+	if err == nil {
+		t.last.auth = a
+		t.last.auth.Content, t.last.auth.ICC = bytes.Clone(a.Content), bytes.Clone(a.ICC)
+	}
 	return a, err
 }
 
@@ -265,6 +286,11 @@ func (t *tx) PutAuthorisation(a ledger.Authorisation) error {
 	if err := a.Key.Check(); err != nil {
 		return err
 	}
+	if sameAnswer(t.last.auth, a) {
+		return t.exec("writing an authorisation", "UPDATE authorisations SET state = ?, completion = ?, changed = ? WHERE terminal = ? AND stan = ? AND rrn = ?",
+			string(a.State), blob(a.Completion), micros(a.Changed), a.Key.Terminal, a.Key.STAN, a.Key.RRN)
+	}
+	t.last.auth = ledger.Authorisation{}
 	return t.exec("writing an authorisation", putAuth,
 		a.Key.Terminal, a.Key.STAN, a.Key.RRN, micros(a.Transmitted), a.Order, a.Amount.Minor, a.Amount.Currency.Code(), a.Card, a.Account, string(a.State),
 		blob(a.Content), a.ResponseCode, a.AuthCode, blob(a.ICC), blob(a.Completion), micros(a.Created), micros(a.Changed))

@@ -86,10 +86,14 @@ func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) 
 }
 
 func (s *session) exec(ctx context.Context, query string, args ...any) error {
+	_, err := s.result(ctx, query, args...)
+	return err
+}
+
+func (s *session) result(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	st, err := s.prepare(ctx, query)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = st.ExecContext(ctx, args...)
-	return err
+	return st.ExecContext(ctx, args...)
 }

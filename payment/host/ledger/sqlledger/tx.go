@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/payunit/payunit/payment/host/ledger"
 )
@@ -19,21 +20,56 @@ type tx struct {
 	// database may have given the transaction up, and would take what follows
 	// for a transaction of its own.
 	failed error
+	// wrote is set before the first statement that writes.
+	wrote bool
 	// chain is the end of the book, as far as the transaction knows it; nil
 	// where nothing is written.
 	chain *chain
-	// keys are the device keys of the terminals that were read.
-	keys map[string]string
+	last  seen
 }
 
 // chain is what the transactions of a batch know of the book, so that none reads
 // again what the one before it wrote: the last entry, once it was read, and
-// balances.
+// balances. Balances are written when the batch ends, each once: an account of
+// many, a merchant's, changes with every payment of a batch.
 type chain struct {
 	known    bool
 	last     int64
 	hash     [32]byte
-	balances map[[2]string]int64
+	balances map[[2]string]balance
+}
+
+// balance is the sum of an account, and whether it is still to be written.
+type balance struct {
+	minor int64
+	dirty bool
+}
+
+// put notes a balance.
+func (c *chain) put(account, currency string, b balance) {
+	if c.balances == nil {
+		c.balances = map[[2]string]balance{}
+	}
+	c.balances[[2]string{account, currency}] = b
+}
+
+// flush writes the balances that are still to be written.
+func (c *chain) flush(ctx context.Context, s *session) error {
+	var keys [][2]string
+	for k, b := range c.balances {
+		if b.dirty {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	for _, k := range keys {
+		minor := c.balances[k].minor
+		if err := s.exec(ctx, putBalance, k[0], k[1], minor); err != nil {
+			return fmt.Errorf("sqlledger: writing a balance: %w", err)
+		}
+		c.balances[k] = balance{minor: minor}
+	}
+	return nil
 }
 
 // back forgets what was learned since before, and every balance.
@@ -65,16 +101,24 @@ func (t *tx) usable() error {
 
 // exec runs a statement that writes.
 func (t *tx) exec(doing, query string, args ...any) error {
+	_, err := t.result(doing, query, args...)
+	return err
+}
+
+// result runs a statement that writes, and returns what it says of it.
+func (t *tx) result(doing, query string, args ...any) (sql.Result, error) {
 	if err := t.usable(); err != nil {
-		return err
+		return nil, err
 	}
 	if t.readOnly {
-		return fmt.Errorf("%w: %s in a view", ledger.ErrInvalid, doing)
+		return nil, fmt.Errorf("%w: %s in a view", ledger.ErrInvalid, doing)
 	}
-	if err := t.s.exec(t.ctx, query, args...); err != nil {
-		return t.fail(doing, err)
+	t.wrote = true
+	r, err := t.s.result(t.ctx, query, args...)
+	if err != nil {
+		return nil, t.fail(doing, err)
 	}
-	return nil
+	return r, nil
 }
 
 // row reads one row into dest; ledger.ErrNotFound when there is none.
