@@ -66,25 +66,28 @@ var errAccessible = errors.New("softpad: change to the accessible keypad")
 
 // entering is one PIN being entered.
 type entering struct {
-	p     *Pad
-	buf   []byte
-	n     int
-	shown atomic.Int32 // n, as far as the app may know it
-	idle  func() (stop func() bool)
-	toner Toner
+	p   *Pad
+	buf []byte
+	n   int
+	// layout says which digits the keys pressed so far are; nothing between two
+	// keypads.
+	layout Layout
+	shown  atomic.Int32 // n, as far as the app may know it
+	idle   func() (stop func() bool)
+	toner  Toner
 }
 
 // once draws a keypad, follows its keys, and wipes it off the screen.
 func (e *entering) once(ctx context.Context, prompt pinpad.Prompt) (err error) {
-	layout := FixedLayout()
+	defer clear(e.layout[:])
+	e.layout = FixedLayout()
 	if !prompt.Accessible {
-		if layout, err = NewLayout(e.p.c.Rand); err != nil {
+		if e.layout, err = NewLayout(e.p.c.Rand); err != nil {
 			return fmt.Errorf("%w: %w", pinpad.ErrUnavailable, err)
 		}
 	}
-	defer clear(layout[:])
 	e.reset()
-	panel, err := e.p.c.Panel.Open(ctx, prompt, layout)
+	panel, err := e.p.c.Panel.Open(ctx, prompt, e.layout)
 	if err != nil {
 		return broken(err)
 	}
@@ -107,7 +110,7 @@ func (e *entering) once(ctx context.Context, prompt pinpad.Prompt) (err error) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		tone, done, err := e.press(k, layout, prompt)
+		tone, done, err := e.press(k, prompt)
 		if serr := e.sound(tone); serr != nil && err == nil {
 			err = broken(serr)
 		}
@@ -133,10 +136,10 @@ func (e *entering) reset() {
 }
 
 // press does what a key does.
-func (e *entering) press(k Key, l Layout, prompt pinpad.Prompt) (tone Tone, done bool, err error) {
+func (e *entering) press(k Key, prompt pinpad.Prompt) (tone Tone, done bool, err error) {
 	switch {
 	case k < Cells && e.n < len(e.buf):
-		e.buf[e.n] = l[k] + '0'
+		e.buf[e.n] = e.layout[k] + '0'
 		e.n++
 		return ToneTaken, false, nil
 	case k == KeyBackspace && e.n > 0:

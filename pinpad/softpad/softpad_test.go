@@ -21,6 +21,7 @@ type script struct {
 	keys    string
 	toned   bool
 	waiting func() // told that nobody presses a key
+	drawn   func() // told that a keypad is drawn
 	passes  func() // lets time pass
 
 	layout                     Layout
@@ -35,6 +36,9 @@ type script struct {
 func (s *script) Open(_ context.Context, p pinpad.Prompt, l Layout) (Entry, error) {
 	s.layout, s.prompt = l, p
 	s.opened = append(s.opened, l)
+	if s.drawn != nil {
+		s.drawn()
+	}
 	if s.openErr != nil {
 		return nil, s.openErr
 	}
