@@ -251,6 +251,19 @@ func TestRefusedInput(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for _, c := range []struct {
+		alg  Algorithm
+		n    int
+		says string
+	}{
+		{TDES, 8, "filled up on the left with FF"}, {TDES, 9, "filled up on the left with FF"}, {TDES, 12, "of AES DUKPT"},
+		{TDES, 20, "hexadecimal digits"}, {AES128, 24, "hexadecimal digits"}, {AES256, 10, "of TDES DUKPT"},
+		{TDES, 11, "11 bytes, TDES takes 10"}, {TDES, 0, "0 bytes, TDES takes 10"}, {AES128, 8, "8 bytes, AES-128 takes 12"},
+	} {
+		if _, _, err := c.alg.SplitKSN(make([]byte, c.n)); !errors.Is(err, ErrKSN) || !strings.Contains(fmt.Sprint(err), c.says) {
+			t.Errorf("%s, %d bytes: %v", c.alg, c.n, err)
+		}
+	}
 	if _, err := NewHost(AES128, secret.NewBytes(make([]byte, 24))); !errors.Is(err, ErrKey) {
 		t.Errorf("key length: %v", err)
 	}

@@ -93,7 +93,7 @@ func (a Algorithm) split(ksn []byte) (id ident, counter uint32, err error) {
 		return ident{}, 0, fmt.Errorf("%w: unknown algorithm", ErrKey)
 	}
 	if len(ksn) != a.ksnLen() {
-		return ident{}, 0, fmt.Errorf("%w: %d bytes, want %d", ErrKSN, len(ksn), a.ksnLen())
+		return ident{}, 0, fmt.Errorf("%w: %d bytes, %s takes %d%s", ErrKSN, len(ksn), a, a.ksnLen(), a.advice(len(ksn)))
 	}
 	copy(id[:], ksn[:a.idLen()])
 	if a != TDES {
@@ -104,10 +104,27 @@ func (a Algorithm) split(ksn []byte) (id ident, counter uint32, err error) {
 	return id, counter, nil
 }
 
+// advice says what to do with a key serial number of another length, in the forms
+// that messages of the field have it.
+func (a Algorithm) advice(n int) string {
+	switch {
+	case n == 2*a.ksnLen():
+		return "; it seems to be in hexadecimal digits: decode them"
+	case a == TDES && n == 12:
+		return "; it seems to be of AES DUKPT"
+	case a != TDES && n == 10:
+		return "; it seems to be of TDES DUKPT"
+	case a == TDES && n > 0 && n < 10:
+		return "; one with its leading bytes left out is filled up on the left with FF (X9.24-1:2009, A.6)"
+	}
+	return ""
+}
+
 // SplitKSN takes a key serial number apart, 10 bytes for TDES and 12 for AES:
 // the initial key id, and the transaction counter of 21 or 32 bits. Neither is
-// judged: the counter may be one that no device uses. Errors wrap ErrKSN or
-// ErrKey.
+// judged: the counter may be one that no device uses. Nothing is filled up or cut
+// off: who gets a key serial number of 8 bytes from a terminal knows by what it is
+// filled up. Errors wrap ErrKSN or ErrKey.
 func (a Algorithm) SplitKSN(ksn []byte) (id []byte, counter uint32, err error) {
 	i, c, err := a.split(ksn)
 	if err != nil {
