@@ -53,6 +53,8 @@ func (p *run) complete(ctx context.Context) Trigger {
 		return TriggerFailed
 	case p.outcome.Decision != emv.Approved:
 		p.debt.Reason = string(acquirer.ReasonDevice)
+		// What the card did with the issuer's scripts goes along.
+		p.debt.ICC = p.emv.Authorize().Completion55()
 		p.reason("the card declined what the bank approved")
 		return TriggerCardDeclined
 	}

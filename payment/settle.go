@@ -203,7 +203,7 @@ func (u *Unit) advice(e journal.Entry) (*acquirer.Message, error) {
 	case journal.Void:
 		m.MTI, m.Reason = "0400", acquirer.Reason(e.Reason)
 	default:
-		m.Reason = acquirer.Reason(e.Reason)
+		m.Reason, m.ICC = acquirer.Reason(e.Reason), e.ICC
 	}
 	if e.Attempts > 0 {
 		m.MTI = m.MTI[:3] + "1"

@@ -102,6 +102,8 @@ func (nobody) Raise(context.Context, ledger.Tx, string, money.Amount, money.Amou
 	return issuer.Decision{Code: issuer.CodeUnknownCard}, nil
 }
 
+func (nobody) Heard(context.Context, ledger.Tx, string, ledger.Key, []byte) error { return nil }
+
 type static struct{ k *ecdh.PrivateKey }
 
 func (s static) PublicKey(context.Context) ([]byte, error) { return s.k.PublicKey().Bytes(), nil }

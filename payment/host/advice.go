@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -15,10 +16,20 @@ import (
 // messages.
 var followUps = map[string]trade.Type{"010": trade.Incremental, "022": trade.Completion, "040": trade.Void}
 
-// original finds the authorisation that an advice or a reversal is about. The
-// reply's code is not empty when the message is not coherent with it, or names
-// none; found is false when there is no such request yet.
-func original(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r reply, err error) {
+// original finds the authorisation that an advice or a reversal is about, and tells
+// the issuer what the message says of its scripts. The reply's code is not empty
+// when the message is not coherent with it, or names none; found is false when
+// there is no such request yet.
+func (s *Server) original(ctx context.Context, tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r reply, err error) {
+	a, found, r, err = coherent(tx, w)
+	if err == nil && found && r.code == "" && s.c.Upstream == nil {
+		// What the card did with the issuer's scripts is in whatever follows.
+		err = s.c.Issuer.Heard(ctx, tx, a.Card, a.Key, w.m.ICC)
+	}
+	return a, found, r, err
+}
+
+func coherent(tx ledger.Tx, w *work) (a ledger.Authorisation, found bool, r reply, err error) {
 	m := w.m
 	no := func(code, why string) (ledger.Authorisation, bool, reply, error) {
 		return ledger.Authorisation{}, false, reply{code: code, said: "refused: " + why}, nil
@@ -93,8 +104,8 @@ func sameRequest(tx ledger.Tx, a *ledger.Authorisation, mti string) (bool, error
 
 // completion carries out an 0220: the card has approved too, and the payment
 // stands.
-func (s *Server) completion(tx ledger.Tx, w *work) (reply, error) {
-	a, found, r, err := original(tx, w)
+func (s *Server) completion(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
+	a, found, r, err := s.original(ctx, tx, w)
 	switch {
 	case err != nil || r.code != "":
 		return r, err
@@ -192,8 +203,8 @@ func lastWord(icc []byte) []byte {
 
 // reversal carries out an 0400 or 0420: whatever the request did is undone, and
 // if it never came it will do nothing when it does.
-func (s *Server) reversal(tx ledger.Tx, w *work) (reply, error) {
-	a, found, r, err := original(tx, w)
+func (s *Server) reversal(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
+	a, found, r, err := s.original(ctx, tx, w)
 	if err != nil || r.code != "" {
 		return r, err
 	}

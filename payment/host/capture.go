@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -25,8 +26,8 @@ func capturable(o, original ledger.Order) string {
 
 // hold carries out an 0120: the card has approved a pre-authorisation too, and
 // the amount stays ready.
-func (s *Server) hold(tx ledger.Tx, w *work) (reply, error) {
-	a, found, r, err := original(tx, w)
+func (s *Server) hold(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
+	a, found, r, err := s.original(ctx, tx, w)
 	switch {
 	case err != nil || r.code != "":
 		return r, err

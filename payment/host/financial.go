@@ -260,15 +260,15 @@ func (s *Server) book(ctx context.Context, tx ledger.Tx, w *work) (reply, error)
 			r, err = s.request(ctx, tx, w, &t)
 		}
 	case "012":
-		r, err = s.hold(tx, w)
+		r, err = s.hold(ctx, tx, w)
 	case "022":
 		if offline(w.m) {
 			r, err = s.request(ctx, tx, w, &t)
 		} else {
-			r, err = s.completion(tx, w)
+			r, err = s.completion(ctx, tx, w)
 		}
 	case "040", "042":
-		r, err = s.reversal(tx, w)
+		r, err = s.reversal(ctx, tx, w)
 	case "032":
 		r, err = s.upload(tx, w)
 	case "050":

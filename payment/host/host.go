@@ -59,6 +59,9 @@ type Issuer interface {
 	// Raise decides whether a card, which is not there, may hold more, so that
 	// whole is held.
 	Raise(ctx context.Context, tx ledger.Tx, card string, more, whole money.Amount) (issuer.Decision, error)
+	// Heard takes what a message that follows the request about tells of the
+	// scripts that went with its answer: icc is its field 55.
+	Heard(ctx context.Context, tx ledger.Tx, card string, about ledger.Key, icc []byte) error
 }
 
 var _ Issuer = (*issuer.Issuer)(nil)

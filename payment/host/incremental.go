@@ -31,8 +31,8 @@ func raisable(o, original ledger.Order) string {
 
 // raise looks whether the 0100 of an incremental order can be carried out. The
 // reply's code is empty when it can.
-func (s *Server) raise(tx ledger.Tx, w *work) (a ledger.Authorisation, o ledger.Order, r reply, err error) {
-	a, found, r, err := original(tx, w)
+func (s *Server) raise(ctx context.Context, tx ledger.Tx, w *work) (a ledger.Authorisation, o ledger.Order, r reply, err error) {
+	a, found, r, err := s.original(ctx, tx, w)
 	switch {
 	case err != nil || r.code != "":
 		return a, o, r, err
@@ -67,7 +67,7 @@ func (s *Server) raise(tx ledger.Tx, w *work) (a ledger.Authorisation, o ledger.
 // increment carries out the 0100 of an incremental order: the card's account
 // holds its amount more, once.
 func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
-	a, o, r, err := s.raise(tx, w)
+	a, o, r, err := s.raise(ctx, tx, w)
 	if err != nil || r.code != "" {
 		return r, err
 	}
@@ -110,7 +110,7 @@ func (s *Server) routeIncrement(ctx context.Context, w *work) (reply, error) {
 	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
 		_, err := s.sender(tx, w)
 		if err == nil {
-			_, _, r, err = s.raise(tx, w)
+			_, _, r, err = s.raise(ctx, tx, w)
 		}
 		return err
 	})

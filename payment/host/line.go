@@ -137,11 +137,11 @@ func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, err
 	case "010":
 		return s.increment(ctx, tx, w)
 	case "012":
-		return s.hold(tx, w)
+		return s.hold(ctx, tx, w)
 	case "022":
-		return s.completion(tx, w)
+		return s.completion(ctx, tx, w)
 	}
-	return s.reversal(tx, w)
+	return s.reversal(ctx, tx, w)
 }
 
 // lineFollowUp names the order that an advice or a reversal is for: that of its

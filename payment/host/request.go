@@ -206,7 +206,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Time: a.Created, Credit: o.Type == string(trade.Refund),
 		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
-		Tapped: tapped(m.EntryMode),
+		Tapped: tapped(m.EntryMode), About: a.Key,
 	})
 	if err != nil {
 		return reply{}, err

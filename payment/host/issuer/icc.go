@@ -15,6 +15,7 @@ type fields struct {
 	objects map[tlv.Tag][]byte
 	ac      [8]byte // 9F26
 	cid     byte    // 9F27
+	unused  bool    // the transaction counter was not seen before
 	card    cryptogram.Card
 }
 
@@ -96,38 +97,22 @@ const (
 	csuBlock    = 0x20 // byte 2: block the application
 )
 
-// scriptTemplate2 holds the commands that follow the second GENERATE AC (Book 3,
-// Annex A).
-const scriptTemplate2 tlv.Tag = 0x72
-
-// answer makes field 55 of the answer: tag 91, and for a card that is to be
-// taken out of service a script.
+// answer makes field 55 of the answer: tag 91, which tells a card that is blocked
+// so too.
 func (i *Issuer) answer(k *card, state ledger.Card, f fields, code string) ([]byte, error) {
-	block := i.c.BlockCards && (k.blocked || state.Blocked)
-	var out []byte
-	if k.scheme.Method() != 0 {
-		r := cryptogram.Response{ARC: [2]byte{code[0], code[1]}}
-		if code == CodeApproved || code == CodePartial {
-			r.CSU[1] |= csuApproved
-		}
-		if block {
-			r.CSU[1] |= csuBlock
-		}
-		data, err := k.scheme.Answer(k.keys.AC, f.transaction(), r)
-		if err != nil {
-			return nil, fmt.Errorf("issuer: authentication data: %w", err)
-		}
-		out = tlv.Append(out, tags.IssuerAuthenticationData, data)
+	if k.scheme.Method() == 0 {
+		return nil, nil
 	}
-	if !block {
-		return out, nil
+	r := cryptogram.Response{ARC: [2]byte{code[0], code[1]}}
+	if code == CodeApproved || code == CodePartial {
+		r.CSU[1] |= csuApproved
 	}
-	// APPLICATION BLOCK (Book 3, 6.5.1), after the card's last cryptogram.
-	command, err := k.scheme.Command(k.keys.SMI, cryptogram.Script{Transaction: f.transaction()}, [4]byte{0x84, 0x1E}, nil)
+	if i.c.BlockCards && (k.blocked || state.Blocked) {
+		r.CSU[1] |= csuBlock
+	}
+	data, err := k.scheme.Answer(k.keys.AC, f.transaction(), r)
 	if err != nil {
-		return nil, fmt.Errorf("issuer: script: %w", err)
+		return nil, fmt.Errorf("issuer: authentication data: %w", err)
 	}
-	script := tlv.Append(nil, tags.IssuerScriptIdentifier, []byte{0, 0, 0, 1})
-	script = tlv.Append(script, tags.IssuerScriptCommand, command)
-	return tlv.Append(out, scriptTemplate2, script), nil
+	return tlv.Append(nil, tags.IssuerAuthenticationData, data), nil
 }

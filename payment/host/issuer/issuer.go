@@ -75,6 +75,10 @@ type Config struct {
 	// RefuseEntries are ways in which no card's data are taken: EntryStripe,
 	// EntryFallback, EntryManual.
 	RefuseEntries []Entry
+	// Key is 32 bytes, under a key of which new PINs are sealed in the ledger; it
+	// has to stay the same over the life of the ledger. Empty: PINs can't be
+	// changed.
+	Key secret.Bytes
 	// BlockCards sends the script APPLICATION BLOCK to cards that are blocked.
 	BlockCards bool
 	// CountersInAnyOrder takes each transaction counter once, in whatever
@@ -95,6 +99,9 @@ type Issuer struct{ c Config }
 func New(c Config) (*Issuer, error) {
 	if c.Cards == nil || c.Cards.Len() == 0 {
 		return nil, fmt.Errorf("%w: Cards is empty and has no default", ErrConfig)
+	}
+	if c.Key.Len() != 0 && c.Key.Len() != 32 {
+		return nil, fmt.Errorf("%w: Key of %d bytes, want 32", ErrConfig, c.Key.Len())
 	}
 	if c.Limit < 0 || c.PINTries < 0 {
 		return nil, fmt.Errorf("%w: a limit is negative", ErrConfig)
@@ -158,6 +165,9 @@ type Request struct {
 	PIN secret.Bytes
 	// ICC is field 55.
 	ICC []byte
+	// About names the request: what goes to the card with its answer is confirmed
+	// under this name.
+	About ledger.Key
 	// Entry is how the terminal came by the card's data. Beside EntryChip there
 	// is no ICC.
 	Entry Entry
@@ -241,6 +251,13 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 			return Decision{}, err
 		}
 	}
+	// A card that has decided already hears nothing any more.
+	listens := f.unused && !r.late()
+	if listens {
+		if err := i.blocks(tx, k, &state); err != nil {
+			return Decision{}, err
+		}
+	}
 	if err := tx.PutCard(state); err != nil {
 		return Decision{}, err
 	}
@@ -257,6 +274,13 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	}
 	if d.ICC, err = i.answer(k, state, f, d.Code); err != nil {
 		return Decision{}, err
+	}
+	if listens && state.Scripts > 0 {
+		scripts, err := i.scripts(tx, k, f, r.About)
+		if err != nil {
+			return Decision{}, err
+		}
+		d.ICC = append(d.ICC, scripts...)
 	}
 	return d, nil
 }
@@ -284,8 +308,15 @@ func (i *Issuer) chipped(tx ledger.Tx, k *card, state *ledger.Card, r Request, d
 	if err != nil {
 		return f, true, err
 	}
-	if unused {
-		d.Code, d.Reason = i.decide(k, state, f, r)
+	if f.unused = unused; unused {
+		if state.Scripts > 0 {
+			if err := i.remembered(tx, k, state, f); err != nil {
+				return f, true, err
+			}
+		}
+		if d.Code, d.Reason, err = i.decide(k, state, f, r); err != nil {
+			return f, true, err
+		}
 	} else {
 		d.Code, d.Reason = CodeNotHonoured, "the transaction counter (ATC) was seen before"
 	}
@@ -337,22 +368,22 @@ func (i *Issuer) state(tx ledger.Tx, k *card) (ledger.Card, error) {
 
 // decide applies the rules that need no money. It returns "" when none speaks
 // against the payment, and keeps the PIN tries in state.
-func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code, reason string) {
+func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code, reason string, err error) {
 	contradiction := f.contradicted(r.Tapped)
 	switch {
 	case r.Offline && f.cid&0xC0 != 0x40:
-		return CodeNotHonoured, "the card did not approve (its cryptogram is no TC)"
+		return CodeNotHonoured, "the card did not approve (its cryptogram is no TC)", nil
 	case !r.Offline && f.cid&0xC0 != 0x80:
-		return CodeNotHonoured, "the card did not ask for an authorisation (its cryptogram is no ARQC)"
+		return CodeNotHonoured, "the card did not ask for an authorisation (its cryptogram is no ARQC)", nil
 	}
 	if code, reason := i.issued(k, state, r); code != "" {
-		return code, reason
+		return code, reason, nil
 	}
 	switch {
 	case contradiction != "":
-		return CodeNotHonoured, contradiction
+		return CodeNotHonoured, contradiction, nil
 	case f.onlinePIN() && r.PIN.Len() == 0:
-		return CodeNotHonoured, "the results say online PIN, and no PIN came"
+		return CodeNotHonoured, "the results say online PIN, and no PIN came", nil
 	}
 	return i.permitted(k, state, r)
 }
@@ -372,16 +403,22 @@ func (i *Issuer) issued(k *card, state *ledger.Card, r Request) (code, reason st
 
 // permitted checks the PIN, whose tries it keeps in state, and the limit of one
 // payment.
-func (i *Issuer) permitted(k *card, state *ledger.Card, r Request) (code, reason string) {
+func (i *Issuer) permitted(k *card, state *ledger.Card, r Request) (code, reason string, err error) {
+	right := false
+	if r.PIN.Len() > 0 && state.PINTries > 0 {
+		if right, err = i.hasPIN(k, state, r.PIN); err != nil {
+			return "", "", err
+		}
+	}
 	switch {
 	case r.PIN.Len() > 0 && state.PINTries == 0:
-		return CodePINTries, "no PIN tries are left"
-	case r.PIN.Len() > 0 && !k.hasPIN(r.PIN):
+		return CodePINTries, "no PIN tries are left", nil
+	case r.PIN.Len() > 0 && !right:
 		state.PINTries--
 		if state.PINTries == 0 {
-			return CodePINTries, "the PIN is wrong, and it was the last try"
+			return CodePINTries, "the PIN is wrong, and it was the last try", nil
 		}
-		return CodeWrongPIN, fmt.Sprintf("the PIN is wrong, tries left: %d", state.PINTries)
+		return CodeWrongPIN, fmt.Sprintf("the PIN is wrong, tries left: %d", state.PINTries), nil
 	}
 	if r.PIN.Len() > 0 {
 		state.PINTries = i.c.PINTries
@@ -392,14 +429,14 @@ func (i *Issuer) permitted(k *card, state *ledger.Card, r Request) (code, reason
 	}
 	switch {
 	case r.Amount.Currency != k.opening.Currency:
-		return CodeNotPermitted, "the account is in " + k.opening.Currency.Code()
+		return CodeNotPermitted, "the account is in " + k.opening.Currency.Code(), nil
 	case r.Inquiry && r.Amount.Minor == 0:
 	case r.Amount.Minor <= 0:
-		return CodeFormat, "the amount is not positive"
+		return CodeFormat, "the amount is not positive", nil
 	case limit > 0 && !r.Credit && !r.late() && r.Amount.Minor > limit:
-		return CodeOverLimit, "over the limit of one payment, " + money.New(limit, r.Amount.Currency).String()
+		return CodeOverLimit, "over the limit of one payment, " + money.New(limit, r.Amount.Currency).String(), nil
 	}
-	return "", ""
+	return "", "", nil
 }
 
 // funds looks whether the account covers the amount, or a part that will do.

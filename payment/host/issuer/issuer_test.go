@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -66,11 +65,11 @@ func eur(t testing.TB, minor int64) money.Amount {
 
 func openLedger(t *testing.T) ledger.Ledger {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "ledger.db"))
+	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := sqlledger.Open(t.Context(), db)
+	l, err := sqlledger.OpenVolatile(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
 	}

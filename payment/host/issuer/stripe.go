@@ -80,9 +80,9 @@ func (i *Issuer) unchipped(tx ledger.Tx, k *card, state *ledger.Card, r Request)
 		return CodeNotHonoured, "the service code asks for a PIN, and none came", nil
 	}
 	if code, reason = i.issued(k, state, r); code == "" {
-		code, reason = i.permitted(k, state, r)
+		code, reason, err = i.permitted(k, state, r)
 	}
-	return code, reason, nil
+	return code, reason, err
 }
 
 func (i *Issuer) refuses(e Entry) bool {

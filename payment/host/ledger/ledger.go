@@ -56,7 +56,9 @@ type Tx interface {
 	Outbox
 	Tickets
 	Cards
+	Scripts
 	Spendings
+	WorkingKeys
 	Book
 	Reader
 }
@@ -82,6 +84,8 @@ type Terminals interface {
 	Activation(id string) (Activation, error)
 	// PutActivation writes an activation.
 	PutActivation(a Activation) error
+	// EachTerminal walks over the terminals, in the order of their ids.
+	EachTerminal(fn func(Terminal) error) error
 	// Next returns the next number of a sequence, from 1.
 	Next(sequence string) (uint64, error)
 }
@@ -133,6 +137,27 @@ type Cards interface {
 	Card(ref string) (Card, error)
 	// PutCard writes a card's state.
 	PutCard(c Card) error
+}
+
+// Scripts are the commands that the issuer has for cards.
+type Scripts interface {
+	// Script returns a script by its number, or ErrNotFound.
+	Script(number uint64) (Script, error)
+	// PutScript writes a script.
+	PutScript(s Script) error
+	// EachScript walks over a card's scripts, or with "" over all of them, the
+	// oldest first.
+	EachScript(card string, fn func(Script) error) error
+}
+
+// WorkingKeys are keys between servers.
+type WorkingKeys interface {
+	// PutWorkingKey writes a key.
+	PutWorkingKey(k WorkingKey) error
+	// DeleteWorkingKey removes a key; one that is not there is no error.
+	DeleteWorkingKey(zone, usage string, number uint64) error
+	// EachWorkingKey walks over a zone's keys by usage, the oldest first.
+	EachWorkingKey(zone string, fn func(WorkingKey) error) error
 }
 
 // Spendings are what cards were used for, a record for each card and day.

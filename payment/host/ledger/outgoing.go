@@ -24,12 +24,19 @@ type Outgoing struct {
 	Due time.Time
 	// Attempts counts how often it was sent without being acknowledged.
 	Attempts int
-	Created  time.Time
+	// Refusals counts how often the acquirer answered that it does not take it,
+	// and Code is its last response code.
+	Refusals int
+	Code     string
+	// Refused is set when it is not sent any more: the acquirer has refused it
+	// for good, and people have to see to it.
+	Refused bool
+	Created time.Time
 }
 
 // Check says whether o can be written. Errors wrap ErrInvalid.
 func (o *Outgoing) Check() error {
-	if o.ID == "" || o.Number == 0 || len(o.Message) == 0 || o.Attempts < 0 {
+	if o.ID == "" || o.Number == 0 || len(o.Message) == 0 || o.Attempts < 0 || o.Refusals < 0 {
 		return fmt.Errorf("%w: outgoing message without id, number or content", ErrInvalid)
 	}
 	return o.Authorisation.Check()

@@ -58,6 +58,9 @@ type Terminal struct {
 	MerchantID, Merchant string
 	// PINFormat is 4 for a terminal with AES keys, 0 for one with TDES keys.
 	PINFormat uint8
+	// Generation is the name of the base keys that its keys come from; "" for
+	// the oldest ones.
+	Generation string
 	// Device, DeviceClass and Assurance are what enrolment learned of the
 	// unit.
 	Device, DeviceClass string
@@ -175,4 +178,9 @@ type Card struct {
 	PINTries int
 	// Blocked is set when the issuer takes the card out of service.
 	Blocked bool
+	// Scripts counts the scripts that the card is owed.
+	Scripts int
+	// PIN is the cardholder's new PIN, sealed; empty where it is the one that
+	// the card was issued with.
+	PIN []byte
 }

@@ -36,6 +36,8 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"authorisations", authorisations},
 		{"cards", cards},
 		{"spendings", spendings},
+		{"scripts", scripts},
+		{"working keys", workingKeys},
 		{"outgoing messages", outbox},
 		{"tickets", tickets},
 		{"batches", batches},

@@ -9,7 +9,7 @@ import (
 )
 
 func outbox(t *testing.T, s Store) {
-	o := ledger.Outgoing{ID: "reversal/1", Number: 2, Authorisation: key(1), Message: []byte{1, 2}, Due: at.Add(time.Minute), Attempts: 3, Created: at}
+	o := ledger.Outgoing{ID: "reversal/1", Number: 2, Authorisation: key(1), Message: []byte{1, 2}, Due: at.Add(time.Minute), Attempts: 3, Refusals: 2, Code: "25", Refused: true, Created: at}
 	kept(t, s, o, func(tx ledger.Tx, o ledger.Outgoing) error { return tx.PutOutgoing(o) },
 		func(tx ledger.Tx) (ledger.Outgoing, error) { return tx.Outgoing(o.ID) })
 	l := s.Open(t)

@@ -39,7 +39,7 @@ func orders(t *testing.T, s Store) {
 
 func terminal(id string, number uint64, key ...byte) ledger.Terminal {
 	return ledger.Terminal{
-		ID: id, Number: number, DeviceKey: key, MerchantID: "M1", Merchant: "Shop", PINFormat: 4,
+		ID: id, Number: number, DeviceKey: key, MerchantID: "M1", Merchant: "Shop", PINFormat: 4, Generation: "01020304",
 		Device: "device", DeviceClass: "class", Assurance: 3, Activation: "a1", Enrolled: at,
 		MACKeys: ledger.Window{High: math.MaxUint64, Bits: math.MaxUint64}, PINKeys: ledger.Window{High: 1, Bits: 1 << 63},
 	}
@@ -76,6 +76,16 @@ func terminals(t *testing.T, s Store) {
 		t.Error("number of another terminal: taken")
 	}
 	view(t, l, func(tx ledger.Tx) error { _, err := tx.Terminal("T1"); return err })
+	second := terminal("T0", 7, 7)
+	update(t, l, func(tx ledger.Tx) error { return tx.PutTerminal(second) })
+	var all []ledger.Terminal
+	view(t, l, func(tx ledger.Tx) error {
+		all = nil
+		return tx.EachTerminal(func(v ledger.Terminal) error { all = append(all, v); return nil })
+	})
+	if d := diff([]ledger.Terminal{second, v}, all); d != "" {
+		t.Errorf("all of them (-want +got):\n%s", d)
+	}
 }
 
 func activations(t *testing.T, s Store) {
@@ -141,7 +151,7 @@ func authorisations(t *testing.T, s Store) {
 }
 
 func cards(t *testing.T, s Store) {
-	c := ledger.Card{Ref: "r", ATC: ledger.Window{High: 70, Bits: math.MaxUint64}, PINTries: 2, Blocked: true}
+	c := ledger.Card{Ref: "r", ATC: ledger.Window{High: 70, Bits: math.MaxUint64}, PINTries: 2, Blocked: true, Scripts: 3, PIN: []byte{4}}
 	kept(t, s, c, func(tx ledger.Tx, c ledger.Card) error { return tx.PutCard(c) },
 		func(tx ledger.Tx) (ledger.Card, error) { return tx.Card("r") })
 }

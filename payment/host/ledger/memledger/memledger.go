@@ -43,12 +43,14 @@ type Ledger struct {
 	cards       map[string]ledger.Card
 	entries     []ledger.Booked
 	// booked is where an entry's key stands in entries.
-	booked    map[string]int
-	balances  map[account]int64
-	sequences map[string]uint64
-	outgoing  map[string]ledger.Outgoing
-	tickets   map[string]ledger.Ticket
-	spendings map[cardDay]ledger.Spending
+	booked      map[string]int
+	balances    map[account]int64
+	sequences   map[string]uint64
+	outgoing    map[string]ledger.Outgoing
+	tickets     map[string]ledger.Ticket
+	spendings   map[cardDay]ledger.Spending
+	scripts     map[uint64]ledger.Script
+	workingKeys map[workingKey]ledger.WorkingKey
 }
 
 type account struct{ name, currency string }
@@ -62,7 +64,7 @@ func New() *Ledger {
 		activations: map[string]ledger.Activation{}, auths: map[ledger.Key]ledger.Authorisation{}, cards: map[string]ledger.Card{},
 		batches: map[account]ledger.Batch{},
 		booked:  map[string]int{}, balances: map[account]int64{}, sequences: map[string]uint64{}, outgoing: map[string]ledger.Outgoing{}, tickets: map[string]ledger.Ticket{},
-		spendings: map[cardDay]ledger.Spending{},
+		spendings: map[cardDay]ledger.Spending{}, scripts: map[uint64]ledger.Script{}, workingKeys: map[workingKey]ledger.WorkingKey{},
 	}
 }
 

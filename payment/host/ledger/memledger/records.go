@@ -146,16 +146,21 @@ func (t *tx) EachAuthorisation(fn func(ledger.Authorisation) error) error {
 }
 
 // Card returns a card's state, or ErrNotFound.
-func (t *tx) Card(ref string) (ledger.Card, error) { return get(t, t.l.cards, ref, "card") }
+func (t *tx) Card(ref string) (ledger.Card, error) {
+	c, err := get(t, t.l.cards, ref, "card")
+	c.PIN = owned(c.PIN)
+	return c, err
+}
 
 // PutCard writes a card's state.
 func (t *tx) PutCard(c ledger.Card) error {
-	if c.Ref == "" || c.PINTries < 0 {
+	if c.Ref == "" || c.PINTries < 0 || c.Scripts < 0 {
 		return fmt.Errorf("%w: card without reference", ledger.ErrInvalid)
 	}
 	if err := t.writes("writing a card"); err != nil {
 		return err
 	}
+	c.PIN = owned(c.PIN)
 	set(t, t.l.cards, c.Ref, c)
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-const outgoingColumns = "id, number, authorisation, message, due, attempts, created"
+const outgoingColumns = "id, number, authorisation, message, due, attempts, created, refusals, code, refused"
 
 var putOutgoing = upsert("outgoing", outgoingColumns, "id")
 
@@ -14,7 +14,7 @@ func scanOutgoing(scan func(...any) error) (ledger.Outgoing, error) {
 	var o ledger.Outgoing
 	var auth string
 	var number, due, created int64
-	if err := scan(&o.ID, &number, &auth, &o.Message, &due, &o.Attempts, &created); err != nil {
+	if err := scan(&o.ID, &number, &auth, &o.Message, &due, &o.Attempts, &created, &o.Refusals, &o.Code, &o.Refused); err != nil {
 		return o, err
 	}
 	o.Number = uint64(number)
@@ -41,7 +41,7 @@ func (t *tx) PutOutgoing(o ledger.Outgoing) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
-	return t.exec("writing an outgoing message", putOutgoing, o.ID, int64(o.Number), o.Authorisation.String(), o.Message, micros(o.Due), o.Attempts, micros(o.Created))
+	return t.exec("writing an outgoing message", putOutgoing, o.ID, int64(o.Number), o.Authorisation.String(), o.Message, micros(o.Due), o.Attempts, micros(o.Created), o.Refusals, o.Code, whole(o.Refused))
 }
 
 // DeleteOutgoing strikes a message out.

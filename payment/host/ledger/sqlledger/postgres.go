@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 6 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 7 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -41,7 +41,8 @@ var postgresSchema = [...]string{
 		pin_high BIGINT NOT NULL,
 		pin_bits BIGINT NOT NULL,
 		activation TEXT NOT NULL,
-		enrolled BIGINT NOT NULL
+		enrolled BIGINT NOT NULL,
+		generation TEXT NOT NULL DEFAULT ''
 	)`,
 	`CREATE TABLE activations (
 		id TEXT COLLATE "C" PRIMARY KEY,
@@ -75,7 +76,9 @@ var postgresSchema = [...]string{
 		atc_high BIGINT NOT NULL,
 		atc_bits BIGINT NOT NULL,
 		pin_tries BIGINT NOT NULL,
-		blocked BIGINT NOT NULL
+		blocked BIGINT NOT NULL,
+		scripts BIGINT NOT NULL DEFAULT 0,
+		pin BYTEA NOT NULL DEFAULT ''
 	)`,
 	`CREATE TABLE entries (
 		number BIGINT PRIMARY KEY,
@@ -106,9 +109,15 @@ var postgresSchema = [...]string{
 	)`,
 	postgresBatches,
 	postgresOutgoing,
+	outgoingRefusals,
+	outgoingCode,
+	outgoingRefused,
 	postgresTickets,
 	ticketsByExpiry,
 	postgresSpendings,
+	postgresScripts,
+	scriptsByCard,
+	postgresWorkingKeys,
 	`CREATE TABLE turn (number BIGINT NOT NULL)`,
 	`INSERT INTO turn (number) VALUES (0)`,
 	`CREATE TABLE payunit_ledger (version BIGINT NOT NULL)`,
@@ -122,6 +131,13 @@ var postgresUpgrades = [...][]string{
 	{postgresOutgoing, `UPDATE payunit_ledger SET version = 4`},
 	{postgresTickets, ticketsByExpiry, `UPDATE payunit_ledger SET version = 5`},
 	{postgresSpendings, `UPDATE payunit_ledger SET version = 6`},
+	{
+		`ALTER TABLE terminals ADD COLUMN generation TEXT NOT NULL DEFAULT ''`,
+		`ALTER TABLE cards ADD COLUMN scripts BIGINT NOT NULL DEFAULT 0`,
+		`ALTER TABLE cards ADD COLUMN pin BYTEA NOT NULL DEFAULT ''`,
+		outgoingRefusals, outgoingCode, outgoingRefused, postgresScripts, scriptsByCard, postgresWorkingKeys,
+		`UPDATE payunit_ledger SET version = 7`,
+	},
 }
 
 const postgresTickets = `CREATE TABLE tickets (

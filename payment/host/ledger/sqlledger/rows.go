@@ -82,7 +82,7 @@ var (
 	putTerminal   = upsert("terminals", terminalColumns, "id")
 	putActivation = upsert("activations", "id, merchant_id, merchant, expires, terminal", "id")
 	putAuth       = upsert("authorisations", authColumns, "terminal, stan, rrn")
-	putCard       = upsert("cards", "ref, atc_high, atc_bits, pin_tries, blocked", "ref")
+	putCard       = upsert("cards", "ref, atc_high, atc_bits, pin_tries, blocked, scripts, pin", "ref")
 	putBalance    = upsert("balances", "account, currency, minor", "account, currency")
 )
 
@@ -155,13 +155,13 @@ func (t *tx) EachOrder(fn func(ledger.Order) error) error {
 	})
 }
 
-const terminalColumns = "id, number, device_key, merchant_id, merchant, pin_format, device, device_class, assurance, mac_high, mac_bits, pin_high, pin_bits, activation, enrolled"
+const terminalColumns = "id, number, device_key, merchant_id, merchant, pin_format, device, device_class, assurance, mac_high, mac_bits, pin_high, pin_bits, activation, enrolled, generation"
 
 func scanTerminal(scan func(...any) error) (ledger.Terminal, error) {
 	var v ledger.Terminal
 	var number, macHigh, macBits, pinHigh, pinBits, enrolled int64
 	err := scan(&v.ID, &number, &v.DeviceKey, &v.MerchantID, &v.Merchant, &v.PINFormat, &v.Device, &v.DeviceClass, &v.Assurance,
-		&macHigh, &macBits, &pinHigh, &pinBits, &v.Activation, &enrolled)
+		&macHigh, &macBits, &pinHigh, &pinBits, &v.Activation, &enrolled, &v.Generation)
 	v.Number = uint64(number)
 	v.MACKeys = ledger.Window{High: uint64(macHigh), Bits: uint64(macBits)}
 	v.PINKeys = ledger.Window{High: uint64(pinHigh), Bits: uint64(pinBits)}
@@ -210,7 +210,7 @@ func (t *tx) PutTerminal(v ledger.Terminal) error {
 	t.last.terminal = ledger.Terminal{}
 	return t.exec("writing a terminal", putTerminal,
 		v.ID, int64(v.Number), v.DeviceKey, v.MerchantID, v.Merchant, v.PINFormat, v.Device, v.DeviceClass, v.Assurance,
-		int64(v.MACKeys.High), int64(v.MACKeys.Bits), int64(v.PINKeys.High), int64(v.PINKeys.Bits), v.Activation, micros(v.Enrolled))
+		int64(v.MACKeys.High), int64(v.MACKeys.Bits), int64(v.PINKeys.High), int64(v.PINKeys.Bits), v.Activation, micros(v.Enrolled), v.Generation)
 }
 
 // Activation returns an activation or ErrNotFound.
@@ -312,22 +312,22 @@ func (t *tx) EachAuthorisation(fn func(ledger.Authorisation) error) error {
 func (t *tx) Card(ref string) (ledger.Card, error) {
 	c := ledger.Card{Ref: ref}
 	var high, bits int64
-	err := t.row("card", "SELECT atc_high, atc_bits, pin_tries, blocked FROM cards WHERE ref = ?", []any{ref},
-		&high, &bits, &c.PINTries, &c.Blocked)
+	err := t.row("card", "SELECT atc_high, atc_bits, pin_tries, blocked, scripts, pin FROM cards WHERE ref = ?", []any{ref},
+		&high, &bits, &c.PINTries, &c.Blocked, &c.Scripts, &c.PIN)
 	if err != nil {
 		return ledger.Card{}, err
 	}
-	c.ATC = ledger.Window{High: uint64(high), Bits: uint64(bits)}
+	c.ATC, c.PIN = ledger.Window{High: uint64(high), Bits: uint64(bits)}, bytesOf(c.PIN)
 	return c, nil
 }
 
 // PutCard writes a card's state.
 func (t *tx) PutCard(c ledger.Card) error {
-	if c.Ref == "" || c.PINTries < 0 {
+	if c.Ref == "" || c.PINTries < 0 || c.Scripts < 0 {
 		return fmt.Errorf("%w: card without reference", ledger.ErrInvalid)
 	}
 	return t.exec("writing a card", putCard,
-		c.Ref, int64(c.ATC.High), int64(c.ATC.Bits), c.PINTries, whole(c.Blocked))
+		c.Ref, int64(c.ATC.High), int64(c.ATC.Bits), c.PINTries, whole(c.Blocked), c.Scripts, blob(c.PIN))
 }
 
 // one reads one row with a scanner; ErrNotFound when there is none.

@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 6
+const version = 7
 
-// schema is version 6 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 7 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -46,7 +46,8 @@ var schema = [...]string{
 		pin_high INTEGER NOT NULL,
 		pin_bits INTEGER NOT NULL,
 		activation TEXT NOT NULL,
-		enrolled INTEGER NOT NULL
+		enrolled INTEGER NOT NULL,
+		generation TEXT NOT NULL DEFAULT ''
 	) WITHOUT ROWID`,
 	`CREATE TABLE activations (
 		id TEXT PRIMARY KEY,
@@ -80,7 +81,9 @@ var schema = [...]string{
 		atc_high INTEGER NOT NULL,
 		atc_bits INTEGER NOT NULL,
 		pin_tries INTEGER NOT NULL,
-		blocked INTEGER NOT NULL
+		blocked INTEGER NOT NULL,
+		scripts INTEGER NOT NULL DEFAULT 0,
+		pin BLOB NOT NULL DEFAULT x''
 	) WITHOUT ROWID`,
 	`CREATE TABLE entries (
 		number INTEGER PRIMARY KEY,
@@ -111,9 +114,15 @@ var schema = [...]string{
 	) WITHOUT ROWID`,
 	sqliteBatches,
 	sqliteOutgoing,
+	outgoingRefusals,
+	outgoingCode,
+	outgoingRefused,
 	sqliteTickets,
 	ticketsByExpiry,
 	sqliteSpendings,
+	sqliteScripts,
+	scriptsByCard,
+	sqliteWorkingKeys,
 	fmt.Sprintf(`PRAGMA application_id = %d`, application),
 	fmt.Sprintf(`PRAGMA user_version = %d`, version),
 }
@@ -130,6 +139,12 @@ var upgrades = [...][]string{
 	{sqliteOutgoing, `PRAGMA user_version = 4`},
 	{sqliteTickets, ticketsByExpiry, `PRAGMA user_version = 5`},
 	{sqliteSpendings, `PRAGMA user_version = 6`},
+	{
+		`ALTER TABLE terminals ADD COLUMN generation TEXT NOT NULL DEFAULT ''`,
+		`ALTER TABLE cards ADD COLUMN scripts INTEGER NOT NULL DEFAULT 0`,
+		`ALTER TABLE cards ADD COLUMN pin BLOB NOT NULL DEFAULT x''`,
+		outgoingRefusals, outgoingCode, outgoingRefused, sqliteScripts, scriptsByCard, sqliteWorkingKeys, `PRAGMA user_version = 7`,
+	},
 }
 
 const sqliteTickets = `CREATE TABLE tickets (
@@ -149,6 +164,13 @@ const sqliteOutgoing = `CREATE TABLE outgoing (
 		attempts INTEGER NOT NULL,
 		created INTEGER NOT NULL
 	) WITHOUT ROWID`
+
+// Columns that version 7 has more, in the words of both databases.
+const (
+	outgoingRefusals = `ALTER TABLE outgoing ADD COLUMN refusals BIGINT NOT NULL DEFAULT 0`
+	outgoingCode     = `ALTER TABLE outgoing ADD COLUMN code TEXT NOT NULL DEFAULT ''`
+	outgoingRefused  = `ALTER TABLE outgoing ADD COLUMN refused BIGINT NOT NULL DEFAULT 0`
+)
 
 const sqliteBatches = `CREATE TABLE batches (
 		terminal TEXT NOT NULL,

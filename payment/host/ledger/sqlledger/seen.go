@@ -19,7 +19,7 @@ type seen struct {
 // that were used.
 func sameUnit(a, b ledger.Terminal) bool {
 	return a.ID == b.ID && a.Number == b.Number && bytes.Equal(a.DeviceKey, b.DeviceKey) && a.MerchantID == b.MerchantID && a.Merchant == b.Merchant &&
-		a.PINFormat == b.PINFormat && a.Device == b.Device && a.DeviceClass == b.DeviceClass && a.Assurance == b.Assurance &&
+		a.PINFormat == b.PINFormat && a.Generation == b.Generation && a.Device == b.Device && a.DeviceClass == b.DeviceClass && a.Assurance == b.Assurance &&
 		a.Activation == b.Activation && a.Enrolled.Equal(b.Enrolled)
 }
 
