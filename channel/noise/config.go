@@ -109,6 +109,10 @@ type ServerConfig struct {
 	Static StaticKey
 	// StaticP256 is the server's P-256 key; nil refuses SuiteP256.
 	StaticP256 StaticKey
+	// Others and OthersP256 are further keys of the two curves, for the time in
+	// which clients change from one to another: a client that pays is served
+	// under the key that it names, one that enrols under Static or StaticP256.
+	Others, OthersP256 []StaticKey
 	// Verifier judges clients' evidence. No default.
 	Verifier channel.Verifier
 	// Authorize decides, after everything is proven, whether the client may
@@ -121,6 +125,7 @@ type ServerConfig struct {
 	// resumptions.
 	Tickets Tickets
 	// Routing is what clients must name as their routing data; nil takes any.
+	// One that enrols may name none: it may have yet to learn it.
 	Routing []byte
 	// Timeout bounds a handshake; zero means 15 s.
 	Timeout time.Duration
@@ -160,6 +165,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 		}
 	}
 	setDefaults(&c.Timeout, &c.Rand, &c.Now)
+	c.Static = &knownKey{StaticKey: c.Static}
 	return &Client{c: c, protocols: protocols, buffers: newBuffers()}, nil
 }
 
@@ -173,9 +179,16 @@ func NewServer(c ServerConfig) (*Server, error) {
 	case c.Authorize == nil:
 		return nil, fmt.Errorf("%w: Authorize is nil and has no default", ErrConfig)
 	}
-	k := &Server{protocols: map[Suite]map[channel.Purpose]protocol{}, static: map[Suite]StaticKey{SuiteX25519: c.Static}, buffers: newBuffers()}
-	if c.StaticP256 != nil {
-		k.static[SuiteP256] = c.StaticP256
+	k := &Server{protocols: map[Suite]map[channel.Purpose]protocol{}, static: map[Suite][]*knownKey{}, buffers: newBuffers()}
+	for suite, keys := range map[Suite][]StaticKey{SuiteX25519: append([]StaticKey{c.Static}, c.Others...), SuiteP256: append([]StaticKey{c.StaticP256}, c.OthersP256...)} {
+		for i, key := range keys {
+			switch {
+			case key != nil:
+				k.static[suite] = append(k.static[suite], &knownKey{StaticKey: key})
+			case i > 0 || len(keys) > 1:
+				return nil, fmt.Errorf("%w: one of several keys of suite %d is nil", ErrConfig, suite)
+			}
+		}
 	}
 	for s := range k.static {
 		var err error

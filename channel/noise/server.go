@@ -20,7 +20,7 @@ import (
 type Server struct {
 	c         ServerConfig
 	protocols map[Suite]map[channel.Purpose]protocol
-	static    map[Suite]StaticKey
+	static    map[Suite][]*knownKey
 	buffers   *buffers
 	pending   crowd.Crowd
 }
@@ -40,6 +40,7 @@ func (k *Server) Server(ctx context.Context, rw io.ReadWriteCloser) (channel.Con
 type visitor struct {
 	open  *hello
 	suite Suite
+	key   *knownKey
 	psk   secret.Bytes
 	// peer is what is known of it so far, and ticket what it resumes.
 	peer   channel.Identity
@@ -71,7 +72,7 @@ func (k *Server) run(ctx context.Context, rw stream) (*Conn, error) {
 	hc := handshakeConfig{protocol: k.protocols[v.suite][open.purpose], rand: k.c.Rand}
 	hc.prologue = append([]byte(prologueLabel), first[:len(first)-len(message)]...)
 	if open.purpose != channel.PurposeResume {
-		hc.static = k.static[v.suite]
+		hc.static = v.key
 	}
 	if open.purpose != channel.PurposePay {
 		hc.psks = [][]byte{v.psk.Reveal()}
@@ -166,26 +167,32 @@ func (k *Server) receive(ctx context.Context, rw stream, h *handshakeState, v *v
 
 // accepts checks what a hello asks for.
 func (k *Server) accepts(ctx context.Context, v *visitor) error {
-	static := k.static[v.suite]
-	if static == nil {
+	keys := k.static[v.suite]
+	if len(keys) == 0 {
 		return fmt.Errorf("%w: suite %d", channel.ErrPolicy, v.suite)
 	}
+	enrols := v.open.purpose == channel.PurposeEnrol
 	if k.c.Routing != nil {
-		if want := sha256.Sum256(k.c.Routing); want != v.open.routing {
+		want := sha256.Sum256(k.c.Routing)
+		if none := sha256.Sum256(nil); want != v.open.routing && !(enrols && v.open.routing == none) {
 			return fmt.Errorf("%w: other routing data", channel.ErrPolicy)
 		}
 	}
-	if v.open.purpose == channel.PurposeEnrol {
+	if enrols {
+		v.key = keys[0]
 		return nil
 	}
-	key, err := static.PublicKey(ctx)
-	if err != nil {
-		return fmt.Errorf("noise: static key: %w", err)
+	for _, key := range keys {
+		b, err := key.PublicKey(ctx)
+		if err != nil {
+			return fmt.Errorf("noise: static key: %w", err)
+		}
+		if keyID(b) == v.open.keyID {
+			v.key = key
+			return nil
+		}
 	}
-	if keyID(key) != v.open.keyID {
-		return fmt.Errorf("%w: the client wants another server key", channel.ErrPolicy)
-	}
-	return nil
+	return fmt.Errorf("%w: the client wants another server key", channel.ErrPolicy)
 }
 
 // credential finds the pre-shared key. One that is not known is replaced by a

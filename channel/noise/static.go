@@ -1,9 +1,11 @@
 package noise
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"sync/atomic"
 )
 
 // StaticKey is a key pair whose private half stays where it is: a key store, a
@@ -15,6 +17,26 @@ type StaticKey interface {
 	// ECDH returns the 32-byte shared secret with a peer's public key; the
 	// caller wipes it.
 	ECDH(ctx context.Context, peer []byte) ([]byte, error)
+}
+
+// knownKey is a key whose public half is asked for once.
+type knownKey struct {
+	StaticKey
+	public atomic.Pointer[[]byte]
+}
+
+// PublicKey implements StaticKey. The slice is shared.
+func (k *knownKey) PublicKey(ctx context.Context) ([]byte, error) {
+	if b := k.public.Load(); b != nil {
+		return *b, nil
+	}
+	b, err := k.StaticKey.PublicKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b = bytes.Clone(b)
+	k.public.Store(&b)
+	return b, nil
 }
 
 // staticDH asks a key for a shared secret, and does not rely on it to refuse a

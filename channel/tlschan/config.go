@@ -36,6 +36,9 @@ type ClientConfig struct {
 	// channel is for enrolment.
 	ServerKey  []byte
 	Activation *Activation
+	// OtherServerKeys are accepted too, for the time in which the server changes
+	// its key.
+	OtherServerKeys [][]byte
 	// DeviceClass, TerminalID and MerchantID are declared to the server, at
 	// most 64 printable characters each. The relay does not see them.
 	DeviceClass, TerminalID, MerchantID string
@@ -61,6 +64,7 @@ type ServerConfig struct {
 	// nil refuses all enrolments.
 	Activations func(ctx context.Context, id string) (secret.Bytes, error)
 	// Routing is what clients must name as their routing data; nil takes any.
+	// One that enrols may name none: it may have yet to learn it.
 	Routing []byte
 	// Timeout bounds a handshake; zero means 15 s.
 	Timeout time.Duration

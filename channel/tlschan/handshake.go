@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
@@ -33,11 +34,15 @@ func (k *Client) Client(ctx context.Context, rw io.ReadWriteCloser) (channel.Con
 	return bounded(ctx, k.c.Timeout, rw, k.run)
 }
 
+func (k *Client) pinned(key []byte) bool {
+	return bytes.Equal(key, k.c.ServerKey) || slices.ContainsFunc(k.c.OtherServerKeys, func(other []byte) bool { return bytes.Equal(key, other) })
+}
+
 func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	under := &strict{Stream: rw}
 	t := tls.Client(under, config(k.cert, func(s tls.ConnectionState) error {
 		key, err := peerKey(s)
-		if err == nil && len(k.c.ServerKey) != 0 && !bytes.Equal(key, k.c.ServerKey) {
+		if err == nil && len(k.c.ServerKey) != 0 && !k.pinned(key) {
 			err = fmt.Errorf("%w: another server key than the one that is known", channel.ErrPolicy)
 		}
 		return err
@@ -138,7 +143,8 @@ func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	if err != nil {
 		return c, err
 	}
-	if k.c.Routing != nil && sha256.Sum256(k.c.Routing) != open.routing {
+	unknown := open.purpose == channel.PurposeEnrol && open.routing == sha256.Sum256(nil)
+	if k.c.Routing != nil && sha256.Sum256(k.c.Routing) != open.routing && !unknown {
 		return c, fmt.Errorf("%w: other routing data", channel.ErrPolicy)
 	}
 	w := &welcome{clock: k.c.Now().Unix()}

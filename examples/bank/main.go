@@ -44,12 +44,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && (args[0] == "activate" || args[0] == "revoke") {
 		return terminals(ctx, args[0], args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "config" {
+		return configuration(ctx, args[1:], stdout, stderr)
+	}
 	f := flag.NewFlagSet("bank", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	listen := f.String("listen", "127.0.0.1:7583", "HOST:PORT for units and merchants")
 	store := f.String("store", "bank.db", "the ledger's SQLite file, or postgres://USER@HOST/DATABASE, which several banks may share")
 	cards := f.String("cards", "", "issuer's cards file; empty issues the software cards of these examples")
 	keys := f.String("keys", "", "keys file; empty takes the published demo keys, which protect nothing")
+	conf := f.String("config", "", "file with what units are told about this bank, signed by bank config; empty takes the published one with the published keys")
 	currency := f.String("currency", "EUR", "currency of the software cards' accounts")
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
@@ -59,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logs := f.String("log", "text", "text|json: the form of what is told about requests")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
-		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n       bank audit [flags]   checks the ledger, and names the first entry that is wrong\n       bank report [flags]  shows a day's totals\n       bank activate [flags]         gives a code that enrols a unit at a running bank\n       bank revoke [flags] TERMINAL  takes a terminal of a running bank out of service\n       bank backup [flags]  copies the ledger's file while a bank serves from it\n\n")
+		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n       bank audit [flags]   checks the ledger, and names the first entry that is wrong\n       bank report [flags]  shows a day's totals\n       bank activate [flags]         gives a code that enrols a unit at a running bank\n       bank revoke [flags] TERMINAL  takes a terminal of a running bank out of service\n       bank config [flags]  signs what units are told about the bank: its keys, name and time\n       bank backup [flags]  copies the ledger's file while a bank serves from it\n\n")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {
@@ -104,6 +108,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	cfg := bank.Config{PIN: pin, Partial: *partial, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
+	if *conf != "" {
+		if cfg.Configuration, err = os.ReadFile(*conf); err != nil {
+			fmt.Fprintf(stderr, "bank: -config: %v\n", err)
+			return 1
+		}
+	}
 	if err := serve(ctx, cfg, *listen, *cards, *keys, stdout); err != nil {
 		fmt.Fprintf(stderr, "bank: %v\n", err)
 		return 1

@@ -17,6 +17,7 @@ import (
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/cassette"
 	"github.com/payunit/payunit/payment/softunit"
+	"github.com/payunit/payunit/trusted"
 	"github.com/payunit/payunit/trusted/vault"
 )
 
@@ -175,6 +176,14 @@ func (d *demonstration) through(ctx context.Context, c *softunit.Config) func() 
 type taped struct {
 	cassette.State
 	behind softunit.State
+}
+
+// Value implements trusted.CounterReader: the tape's does.
+func (t taped) Value(ctx context.Context, name string) (uint64, error) {
+	if r, ok := t.State.(trusted.CounterReader); ok {
+		return r.Value(ctx, name)
+	}
+	return 0, errors.ErrUnsupported
 }
 
 func (t taped) Close() error {

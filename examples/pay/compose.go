@@ -251,6 +251,9 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 			return err
 		}
 	}
+	if err := d.configuration(ctx, &c); err != nil {
+		return err
+	}
 	if !d.playing() {
 		if c.Reader, c.TapReader, err = d.readers(); err != nil {
 			return err
@@ -293,7 +296,7 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 	} else {
 		d.screen.line("unit", fmt.Sprintf("state opened: terminal %s of merchant %s", tid, mid), time.Since(began))
 	}
-	return nil
+	return d.sayConfiguration(ctx)
 }
 
 func (d *demonstration) caKeys() (*oda.Store, error) {

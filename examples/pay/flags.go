@@ -28,6 +28,8 @@ type options struct {
 	card       string
 	server     string
 	serverKey  string
+	config     string
+	configKey  string
 	channel    string
 	activation string
 	token      string
@@ -82,7 +84,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.face, "interface", "contact", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
-	f.StringVar(&o.serverKey, "server-key", "", "hex of the bank's public key; empty takes the published demo key")
+	f.StringVar(&o.serverKey, "server-key", "", "hex of the public key that the bank has to have as the unit enrols; empty takes any that knows the code")
+	f.StringVar(&o.config, "config", "", "file with a configuration of the bank that is signed (bank config), for the unit to take before it speaks to the bank")
+	f.StringVar(&o.configKey, "config-key", "", "hex of the key that signs the bank's configurations; empty takes what the bank names as the unit enrols")
 	f.StringVar(&o.channel, "channel", bank.ChannelNoise, "noise|tls: the secure channel to the bank, Noise with ML-KEM-768 or TLS 1.3 with X25519MLKEM768;\nwith -server, what that bank runs; chosen when the unit enrols")
 	f.StringVar(&o.activation, "activation", "", "code that enrols this unit at the bank; empty takes the published demo code")
 	f.StringVar(&o.token, "token", "", "the merchant's token for placing orders at -server; empty takes the published demo token")

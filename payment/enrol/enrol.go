@@ -21,6 +21,7 @@ import (
 	"github.com/payunit/payunit/pinpad/keyblock"
 	"github.com/payunit/payunit/trusted"
 	"github.com/payunit/payunit/trusted/comm"
+	"github.com/payunit/payunit/trusted/config"
 )
 
 // Errors that callers branch on.
@@ -51,6 +52,17 @@ type Config struct {
 	// ServerKey, when set, is the only static key of a server that enrolment
 	// accepts, 32 bytes.
 	ServerKey []byte
+	// ConfigKey, when set, is the key that signs the server's configurations,
+	// Ed25519, 32 bytes: a unit that was built with it is served under no
+	// other. Without it the device takes the one that the server names as it
+	// enrols, under the activation code, and keeps to it. A server that names
+	// none is known by the static key that it had then.
+	ConfigKey []byte
+	// Configuration, when set, is a signed configuration that the app brings
+	// (trusted/config). One that is refused is an error.
+	Configuration []byte
+	// Counter counts configurations; nil means Storage, if it is one.
+	Counter trusted.Counter
 	// Channel makes the device's end of the channel; nil means Noise. A device
 	// keeps to one kind: its key is of that kind.
 	Channel Channel
@@ -82,6 +94,8 @@ type identity struct {
 	DeviceClass string `json:"device_class"`
 	ServerKey   []byte `json:"server_key"`
 	PINFormat   uint8  `json:"pin_format"`
+	// ConfigKey, once it is known, stands in ServerKey's place.
+	ConfigKey []byte `json:"config_key,omitempty"`
 }
 
 func (c Config) check() error {
@@ -129,7 +143,18 @@ func Enrol(ctx context.Context, c Config, code string, pinFormat uint8) (*Termin
 		return nil, err
 	}
 	defer a.Wipe()
-	client, err := c.client(End{Activation: &a})
+	// What the app brings is judged before the code is spent.
+	known, err := c.brought(ctx, c.ConfigKey)
+	if err != nil {
+		return nil, err
+	}
+	e := End{Activation: &a}
+	if known != nil {
+		if e.Server, err = c.enrolling(ctx, known); err != nil {
+			return nil, err
+		}
+	}
+	client, err := c.client(e)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +162,7 @@ func Enrol(ctx context.Context, c Config, code string, pinFormat uint8) (*Termin
 	if err != nil {
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
-	id, err := c.fetch(ctx, s, pinFormat)
+	id, err := c.fetch(ctx, s, e.Server, pinFormat)
 	// The code is spent. A grant that came whole is good, however the channel
 	// ended: an app's relay may close late, or fail to.
 	if closing := s.Close(); err != nil {
@@ -154,10 +179,13 @@ func Enrol(ctx context.Context, c Config, code string, pinFormat uint8) (*Termin
 }
 
 // fetch asks for the grant and loads its keys.
-func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (identity, error) {
+func (c Config) fetch(ctx context.Context, s *comm.Session, known *config.Statement, pinFormat uint8) (identity, error) {
 	peer := s.Conn().Peer().Key
 	if len(c.ServerKey) > 0 && !strings.EqualFold(hex.EncodeToString(peer), hex.EncodeToString(c.ServerKey)) {
 		return identity{}, fmt.Errorf("%w: the server has another key than the one expected", ErrGrant)
+	}
+	if known != nil && !known.Lists(peer, c.now()) {
+		return identity{}, fmt.Errorf("%w: the server has a key that its configuration does not list", ErrGrant)
 	}
 	g, err := ask(ctx, s, trade.KindEnrol, trade.Enrol{DeviceClass: c.declared(), PINFormat: pinFormat})
 	if err != nil {
@@ -171,10 +199,14 @@ func (c Config) fetch(ctx context.Context, s *comm.Session, pinFormat uint8) (id
 	if len(g.TerminalID) != 8 || g.MerchantID == "" || len(g.MerchantID) > 15 {
 		return identity{}, fmt.Errorf("%w: terminal or merchant id", ErrGrant)
 	}
+	pinned, err := c.pin(ctx, g, peer)
+	if err != nil {
+		return identity{}, err
+	}
 	if err := loadKeys(ctx, c.Storage, s, g, pinFormat); err != nil {
 		return identity{}, err
 	}
-	return identity{g.TerminalID, g.MerchantID, g.Merchant, c.DeviceClass, g.ServerKey, pinFormat}, nil
+	return identity{g.TerminalID, g.MerchantID, g.Merchant, c.DeviceClass, g.ServerKey, pinFormat, pinned}, nil
 }
 
 // ask asks for a grant.

@@ -38,7 +38,7 @@ type server struct {
 
 func bytesOf(fill byte, n int) secret.Bytes { return secret.NewBytes(bytes.Repeat([]byte{fill}, n)) }
 
-func newServer(t *testing.T) *server {
+func newServer(t *testing.T, change ...func(*noise.ServerConfig, *host.Config)) *server {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -65,11 +65,8 @@ func newServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	s.key = k.PublicKey().Bytes()
-	h, err := noise.NewServer(noise.ServerConfig{
+	nc := noise.ServerConfig{
 		Static: static{k}, Verifier: attest.SoftwareVerifier{}, Authorize: s.registry.Authorize, Activations: s.registry.ActivationKey,
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	tdes := func(from byte) secret.Bytes {
 		b := make([]byte, 16)
@@ -78,13 +75,22 @@ func newServer(t *testing.T) *server {
 		}
 		return secret.NewBytes(b)
 	}
-	s.Server, err = host.New(host.Config{
-		Ledger: l, Registry: s.registry, Handshaker: h, Verifier: attest.SoftwareVerifier{}, Issuer: nobody{}, ServerKey: s.key,
+	hc := host.Config{
+		Ledger: l, Registry: s.registry, Verifier: attest.SoftwareVerifier{}, Issuer: nobody{}, ServerKey: s.key,
 		Keys: host.Keys{
 			PIN: host.Base{ID: [4]byte{1}, Key: bytesOf(3, 16)}, MAC: host.Base{ID: [4]byte{2}, Key: bytesOf(4, 16)},
 			PINTDES: host.Base{ID: [4]byte{3}, Key: tdes(5)}, MACTDES: host.Base{ID: [4]byte{4}, Key: tdes(6)},
 		},
-	})
+	}
+	for _, f := range change {
+		f(&nc, &hc)
+	}
+	if hc.Handshaker == nil {
+		if hc.Handshaker, err = noise.NewServer(nc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Server, err = host.New(hc)
 	if err != nil {
 		t.Fatal(err)
 	}

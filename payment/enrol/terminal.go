@@ -19,13 +19,15 @@ import (
 type Terminal struct {
 	id        identity
 	assurance channel.Assurance
-	client    *comm.Client
 	storage   trusted.Storage
 	pin, mac  Keys
+	c         Config
+	end       End
 
 	mu sync.Mutex
 	// rotating: new keys were asked for and are not loaded yet.
 	rotating bool
+	server   server
 }
 
 var _ payment.Device = (*Terminal)(nil)
@@ -40,10 +42,25 @@ func Open(ctx context.Context, c Config) (*Terminal, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Terminal{id: id, assurance: c.Assurance, storage: c.Storage}
 	c.DeviceClass = id.DeviceClass
-	if t.client, err = c.client(End{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true}); err != nil {
+	t := &Terminal{
+		id: id, assurance: c.Assurance, storage: c.Storage, c: c,
+		end: End{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true},
+	}
+	signer := id.ConfigKey
+	if len(c.ConfigKey) > 0 {
+		if len(signer) > 0 && !bytes.Equal(signer, c.ConfigKey) {
+			return nil, errors.New("enrol: the device enrolled under another key for the server's configurations than Config.ConfigKey")
+		}
+		signer = c.ConfigKey
+	}
+	if t.server.store, err = c.brought(ctx, signer); err != nil {
 		return nil, err
+	}
+	if t.server.store == nil {
+		if t.server.client, err = c.client(t.end); err != nil {
+			return nil, err
+		}
 	}
 	switch _, err := c.Storage.Get(ctx, rotatingRecord); {
 	case err == nil:
@@ -88,12 +105,21 @@ func (t *Terminal) PINKeys() *Keys { return &t.pin }
 // Open implements payment.Device. A change of keys that was begun is finished
 // first.
 func (t *Terminal) Open(ctx context.Context) (payment.Session, error) {
-	s, err := t.client.Open(ctx)
+	t.mu.Lock()
+	client, err := t.clientLocked(ctx)
+	t.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	s, err := client.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.updateLocked(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if t.rotating {
 		if err := t.rotate(ctx, s); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -128,7 +154,7 @@ func (t *Terminal) rotate(ctx context.Context, s *comm.Session) error {
 	if err != nil {
 		return err
 	}
-	if g.TerminalID != t.id.TerminalID || g.MerchantID != t.id.MerchantID || !bytes.Equal(g.ServerKey, t.id.ServerKey) {
+	if g.TerminalID != t.id.TerminalID || g.MerchantID != t.id.MerchantID || !t.knows(ctx, g.ServerKey) {
 		return fmt.Errorf("%w: it is for another terminal", ErrGrant)
 	}
 	if err := t.reload(ctx, s, g); err != nil {

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -54,6 +55,9 @@ func (s *Server) grant(conn channel.Conn, keys pair, t ledger.Terminal) (trade.G
 		TerminalID: t.ID, MerchantID: t.MerchantID, Merchant: t.Merchant, ServerKey: bytes.Clone(s.c.ServerKey),
 		PINKeyID: keys.pin.keyID(t.Number), MACKeyID: keys.mac.keyID(t.Number),
 	}
+	if s.c.Configuration != nil {
+		g.ConfigKey, g.Configuration = bytes.Clone(s.c.ConfigKey), s.c.Configuration()
+	}
 	exported, err := conn.Export(trade.KeyBlockLabel, 32)
 	if err != nil {
 		return g, err
@@ -67,6 +71,22 @@ func (s *Server) grant(conn channel.Conn, keys pair, t ledger.Terminal) (trade.G
 		return g, err
 	}
 	return g, nil
+}
+
+// configure answers a Configure.
+func (s *Server) configure(e trade.Envelope) (trade.Envelope, error) {
+	var req trade.Configure
+	if err := e.Decode(&req); err != nil || len(req.Digest) > sha256.Size {
+		return trade.Envelope{}, errMalformed
+	}
+	var c trade.Configuration
+	if s.c.Configuration != nil {
+		b := s.c.Configuration()
+		if have := sha256.Sum256(b); !bytes.Equal(have[:], req.Digest) {
+			c.Signed = b
+		}
+	}
+	return trade.Encode(trade.KindConfiguration, e.Request, c)
 }
 
 // newTerminal writes the terminal and uses the activation up.

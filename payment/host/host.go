@@ -94,6 +94,12 @@ type Config struct {
 	// ServerKey is the Handshaker's static public key, which enrolment gives
 	// to units. No default.
 	ServerKey []byte
+	// Configuration returns the signed configuration that units are to have
+	// (trusted/config), from several goroutines at once, and ConfigKey is the
+	// key that signs it, 32 bytes, which enrolment gives to units that have no
+	// other. The server hands both on as they are. Nil and empty for none.
+	Configuration func() []byte
+	ConfigKey     []byte
 	// Dialect is the ISO 8583 dialect; nil means acquirer.Default().
 	Dialect *acquirer.Dialect
 	// RefundsWithoutOriginal takes refunds that name no paid order. Whoever
@@ -159,6 +165,9 @@ func (c *Config) complete() error {
 		if f.none {
 			return fmt.Errorf("%w: %s is empty and has no default", ErrConfig, f.name)
 		}
+	}
+	if (c.Configuration == nil) != (len(c.ConfigKey) == 0) {
+		return fmt.Errorf("%w: one of Configuration and ConfigKey is empty", ErrConfig)
 	}
 	if err := c.StandIn.check(); err != nil {
 		return err

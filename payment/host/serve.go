@@ -174,6 +174,8 @@ func (h *handler) Handle(ctx context.Context, conn channel.Conn, e trade.Envelop
 			return h.s.evidence(ctx, h.p, e)
 		case trade.KindRotate:
 			return h.s.rotate(ctx, conn, h.p, e)
+		case trade.KindConfigure:
+			return h.s.configure(e)
 		}
 	case channel.PurposeEnrol:
 		if e.Kind == trade.KindEnrol {

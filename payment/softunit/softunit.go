@@ -54,6 +54,10 @@ type Config struct {
 	// ServerKey, when set, is the only server that enrolment accepts, 32
 	// bytes.
 	ServerKey []byte
+	// ConfigKey and Configuration are as in enrol.Config: the key that signs the
+	// server's configurations, and one that the app brings.
+	ConfigKey     []byte
+	Configuration []byte
 	// Channel is the kind of channel; nil means Noise.
 	Channel enrol.Channel
 	// UI and Panel are the screen; nil takes a text terminal on stdin and
@@ -139,7 +143,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 	}
 	device := enrol.Config{
 		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "desktop",
-		Assurance: c.level(u.state), ServerKey: c.ServerKey, Channel: c.Channel, Rand: c.Rand, Now: c.Now,
+		Assurance: c.level(u.state), ServerKey: c.ServerKey, ConfigKey: c.ConfigKey, Configuration: c.Configuration, Counter: u.state, Channel: c.Channel, Rand: c.Rand, Now: c.Now,
 	}
 	// The files come first: one that is missing must not cost an activation code.
 	if err := c.load(); err != nil {
@@ -204,6 +208,9 @@ func (u *Unit) Rotate(ctx context.Context) error { return u.terminal.Rotate(ctx)
 
 // Identity returns the terminal id and the merchant id.
 func (u *Unit) Identity() (terminalID, merchantID string) { return u.terminal.Identity() }
+
+// Terminal returns the device as it is enrolled.
+func (u *Unit) Terminal() *enrol.Terminal { return u.terminal }
 
 // Close closes the state. Nothing is pending that is not durable.
 func (u *Unit) Close() error {

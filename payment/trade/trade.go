@@ -52,6 +52,8 @@ const (
 	KindEvidence       Kind = 13 // Evidence
 	KindAttested       Kind = 14 // Attested
 	KindRotate         Kind = 15 // empty object; the answer is a Grant
+	KindConfigure      Kind = 17 // Configure
+	KindConfiguration  Kind = 18 // Configuration
 )
 
 // ErrMalformed: an envelope or a body is not of this format.
@@ -80,7 +82,7 @@ func Parse(b []byte) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("%w: version %d, want %d", ErrMalformed, b[0], Version)
 	}
 	k := Kind(b[1])
-	if k < KindTradeRequest || k > KindRotate || k == KindError+1 {
+	if k < KindTradeRequest || k > KindConfiguration || k == KindError+1 || k == KindRotate+1 {
 		return Envelope{}, fmt.Errorf("%w: kind %d", ErrMalformed, k)
 	}
 	return Envelope{Kind: k, Request: binary.BigEndian.Uint32(b[2:]), Body: b[headerLen:]}, nil
@@ -225,6 +227,10 @@ type Grant struct {
 	Merchant   string `json:"merchant"`
 	// ServerKey is the server's static key for later channels.
 	ServerKey []byte `json:"server_key"`
+	// ConfigKey is the key that signs the server's configurations, Ed25519, and
+	// Configuration the one in force; both empty where the server has none.
+	ConfigKey     []byte `json:"config_key,omitempty"`
+	Configuration []byte `json:"configuration,omitempty"`
 	// PINKey and MACKey hold initial DUKPT keys (usage B1); PINKeyID and
 	// MACKeyID are the initial key ids: 8 bytes for AES, 10 bytes KSN with a
 	// zero counter for TDES.
@@ -232,6 +238,19 @@ type Grant struct {
 	PINKeyID []byte `json:"pin_key_id"`
 	MACKey   string `json:"mac_key"`
 	MACKeyID []byte `json:"mac_key_id"`
+}
+
+// Configure asks for the server's configuration (trusted/config).
+type Configure struct {
+	// Digest is SHA-256 of the one that the unit has, empty for none.
+	Digest []byte `json:"digest"`
+}
+
+// Configuration answers Configure.
+type Configuration struct {
+	// Signed is the configuration as its signer made it; empty when the unit
+	// has it already, or the server has none.
+	Signed []byte `json:"signed,omitempty"`
 }
 
 // KeyBlockLabel is the exporter label of the key block protection key, 32

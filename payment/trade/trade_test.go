@@ -40,6 +40,8 @@ func TestParseRefuses(t *testing.T) {
 		"other version": "\x02\x01\x00\x00\x00\x00",
 		"kind 0":        "\x01\x00\x00\x00\x00\x00",
 		"kind 10":       "\x01\x0A\x00\x00\x00\x00",
+		"kind 16":       "\x01\x10\x00\x00\x00\x00",
+		"kind 19":       "\x01\x13\x00\x00\x00\x00",
 	} {
 		if _, err := Parse([]byte(b)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

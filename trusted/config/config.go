@@ -377,6 +377,26 @@ func (s Statement) InForce(now time.Time) error {
 	return nil
 }
 
+// Changes returns the next moment at which what Use returns may change.
+func (s Statement) Changes(now time.Time) time.Time {
+	next := s.Expires
+	for _, k := range s.Keys {
+		for _, t := range []time.Time{k.From, k.Until} {
+			if now.Before(t) && t.Before(next) {
+				next = t
+			}
+		}
+	}
+	return next
+}
+
+// Lists reports whether a key of any suite is the server's now.
+func (s Statement) Lists(public []byte, now time.Time) bool {
+	return s.InForce(now) == nil && slices.ContainsFunc(s.Keys, func(k Key) bool {
+		return slices.Equal(k.Public, public) && !now.Before(k.From) && now.Before(k.Until)
+	})
+}
+
 // Use returns the keys of a suite that a channel for a purpose can be opened
 // with now, the one to use first. Errors are an *Error of ReasonEarly,
 // ReasonExpired, ReasonPurpose or ReasonKey.

@@ -80,6 +80,18 @@ func (s *Store) Current(ctx context.Context) (Statement, error) {
 	return s.now, nil
 }
 
+// Digest returns SHA-256 of the configuration in force, nil when there is none
+// that can be used.
+func (s *Store) Digest(ctx context.Context) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loadLocked(ctx) != nil {
+		return nil
+	}
+	sum := sha256.Sum256(s.bytes)
+	return sum[:]
+}
+
 // rolledBack is trusted.ErrRollback too.
 func rolledBack(format string, a ...any) error {
 	return &Error{Reason: ReasonRollback, Offset: -1, What: fmt.Sprintf(format, a...), err: trusted.ErrRollback}

@@ -49,6 +49,9 @@ type Config struct {
 	Balance  int64
 	Currency money.Currency
 	Keys     demo.Keys
+	// Configuration is what units are told about this bank, signed under
+	// Keys.ConfigKey; nil takes the published one where that key is.
+	Configuration []byte
 	// Channel is the kind of the units' channels; empty means ChannelNoise.
 	Channel string
 	// PIN is what cardholders may do on the PIN pads; zero grants nothing.
@@ -118,7 +121,11 @@ func (b *Bank) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h, key, err := b.channels(policy)
+	name, err := b.configure()
+	if err != nil {
+		return err
+	}
+	h, key, err := b.channels(policy, name)
 	if err != nil {
 		return err
 	}
@@ -127,6 +134,9 @@ func (b *Bank) open(ctx context.Context) error {
 		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now, Limits: b.c.Limits,
 		PartialApprovals: b.c.Partial,
 		PINPolicy:        func(string) trade.PINPolicy { return b.c.PIN },
+	}
+	if len(b.c.Configuration) > 0 {
+		c.ConfigKey, c.Configuration = b.c.Keys.ConfigKey, func() []byte { return b.c.Configuration }
 	}
 	if b.c.Upstream != "" {
 		if b.line, err = b.upstream(); err != nil {
@@ -145,25 +155,29 @@ const (
 )
 
 // channels makes the server's end of the units' channels, and returns its public
-// key too.
-func (b *Bank) channels(v channel.Verifier) (channel.Handshaker, []byte, error) {
+// key too. Units bind its name; nil takes any.
+func (b *Bank) channels(v channel.Verifier, name []byte) (channel.Handshaker, []byte, error) {
 	switch b.c.Channel {
 	case "", ChannelNoise:
 		tickets, err := b.registry.Tickets()
 		if err != nil {
 			return nil, nil, err
 		}
-		h, err := noise.NewServer(noise.ServerConfig{
+		c := noise.ServerConfig{
 			Static: demo.StaticKey{Key: b.c.Keys.Server}, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey,
-			Tickets: tickets, Now: b.c.Now,
-		})
+			Tickets: tickets, Routing: name, Now: b.c.Now,
+		}
+		if b.c.Keys.ServerNext != nil {
+			c.Others = []noise.StaticKey{demo.StaticKey{Key: b.c.Keys.ServerNext}}
+		}
+		h, err := noise.NewServer(c)
 		return h, b.c.Keys.Server.PublicKey().Bytes(), err
 	case ChannelTLS:
 		if b.c.Keys.ServerTLS == nil {
 			return nil, nil, fmt.Errorf("bank: channels over TLS: %w: server_tls_key is missing", demo.ErrKeys)
 		}
 		h, err := tlschan.NewServer(tlschan.ServerConfig{
-			Key: b.c.Keys.ServerTLS, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey, Now: b.c.Now,
+			Key: b.c.Keys.ServerTLS, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey, Routing: name, Now: b.c.Now,
 		})
 		if err != nil {
 			return nil, nil, err

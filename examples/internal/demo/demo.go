@@ -33,6 +33,12 @@ type Keys struct {
 	// ServerTLS is the bank's key for channels over TLS; nil when the file has
 	// none.
 	ServerTLS ed25519.PrivateKey
+	// ServerNext is the key that the bank changes to, and is served under as
+	// well; nil when the file has none.
+	ServerNext *ecdh.PrivateKey
+	// ConfigKey verifies the bank's configurations for its units; empty when the
+	// file has none, and the bank then gives them none.
+	ConfigKey ed25519.PublicKey
 	// Registry is the key behind activation codes and digests.
 	Registry secret.Bytes
 	// Line is the key of the lines between banks; empty when the file has
@@ -47,7 +53,9 @@ type Keys struct {
 // keysFile is the form of a keys file: hex, and the token as it is.
 type keysFile struct {
 	Server   string `json:"server_key"`
+	Next     string `json:"server_key_next"`
 	TLS      string `json:"server_tls_key"`
+	Config   string `json:"config_key"`
 	Registry string `json:"registry_key"`
 	PIN      string `json:"bdk_pin"`
 	MAC      string `json:"bdk_mac"`
@@ -57,6 +65,13 @@ type keysFile struct {
 	Token    string `json:"merchant_token"`
 }
 
+// Signer returns the published key that signs the bank's configurations. A bank
+// that means it has its own, offline, and none in its keys file.
+func Signer() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("payunit published demo key: configuration"))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
 // Default returns the published keys: digests of their names.
 func Default() (Keys, error) {
 	of := func(name string, n int) string {
@@ -64,7 +79,7 @@ func Default() (Keys, error) {
 		return hex.EncodeToString(sum[:n])
 	}
 	return keysFile{
-		Server: of("server", 32), TLS: of("server tls", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
+		Server: of("server", 32), Next: of("server next", 32), Config: hex.EncodeToString(Signer().Public().(ed25519.PublicKey)), TLS: of("server tls", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
 		PINTDES: of("pin tdes", 16), MACTDES: of("mac tdes", 16), Line: of("line", 16), Token: Token,
 	}.keys()
 }
@@ -75,7 +90,9 @@ var ErrKeys = errors.New("keys file")
 // ParseKeys reads a keys file: a JSON object with server_key and registry_key
 // (hex of 32 bytes), bdk_pin, bdk_mac, bdk_pin_tdes, bdk_mac_tdes (hex of 16),
 // merchant_token and, for channels over TLS, server_tls_key (hex of 32), for lines
-// between banks line_key (hex of 16).
+// between banks line_key (hex of 16), for a change of the server's key
+// server_key_next (hex of 32), and config_key, the public key that its units'
+// configurations are signed under (hex of 32).
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -129,6 +146,23 @@ func (f keysFile) keys() (Keys, error) {
 		return Keys{}, fmt.Errorf("%w: server_key", ErrKeys)
 	}
 	k.Server = priv
+	if f.Next != "" {
+		b, err := hex.DecodeString(f.Next)
+		if err == nil {
+			k.ServerNext, err = ecdh.X25519().NewPrivateKey(b)
+			clear(b)
+		}
+		if err != nil {
+			return Keys{}, fmt.Errorf("%w: server_key_next is not the hex of 32 bytes", ErrKeys)
+		}
+	}
+	if f.Config != "" {
+		b, err := hex.DecodeString(f.Config)
+		if err != nil || len(b) != ed25519.PublicKeySize {
+			return Keys{}, fmt.Errorf("%w: config_key is not the hex of %d bytes", ErrKeys, ed25519.PublicKeySize)
+		}
+		k.ConfigKey = b
+	}
 	if f.TLS != "" {
 		seed, err := hex.DecodeString(f.TLS)
 		if err != nil || len(seed) != ed25519.SeedSize {

@@ -16,6 +16,7 @@ import (
 	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/payment/enrol"
 	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/config"
 )
 
 var _ enrol.Channel = Channel
@@ -35,9 +36,16 @@ func Channel(e enrol.End) (channel.Handshaker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tlsdevice: device key: %w", err)
 	}
+	keys, err := e.ServerKeys(config.SuiteTLS)
+	if err != nil {
+		return nil, err
+	}
 	c := tlschan.ClientConfig{
-		Key: signer{e.Keys, e.Key, pub, e.Timeout}, Attester: e.Attester, ServerKey: e.ServerKey,
+		Key: signer{e.Keys, e.Key, pub, e.Timeout}, Attester: e.Attester, Routing: e.Routing(),
 		DeviceClass: e.DeviceClass, TerminalID: e.TerminalID, MerchantID: e.MerchantID, Timeout: e.Timeout, Now: e.Now,
+	}
+	if len(keys) > 0 {
+		c.ServerKey, c.OtherServerKeys = keys[0], keys[1:]
 	}
 	if e.Activation != nil {
 		psk, err := e.Activation.PSK()
