@@ -41,6 +41,10 @@ func perform[T any](ctx context.Context, c *chip, doing string, drop func(T), f 
 	go func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if err := ctx.Err(); err != nil {
+			done <- result{err: err} // nobody waits: another's command hung so long
+			return
+		}
 		c.over = ctx.Done()
 		v, err := f()
 		done <- result{v, err}

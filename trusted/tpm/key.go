@@ -77,6 +77,17 @@ func (k *P256) wrapped(ctx context.Context) ([]byte, error) {
 	if !errors.Is(err, trusted.ErrNotFound) {
 		return b, err
 	}
+	// One at a time: of two first uses at once the later would replace the key
+	// that the earlier has told others of.
+	select {
+	case k.s.making <- struct{}{}:
+		defer func() { <-k.s.making }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("tpm: making a key: %w", ctx.Err())
+	}
+	if b, err = k.s.Get(ctx, record); !errors.Is(err, trusted.ErrNotFound) {
+		return b, err
+	}
 	b, err = perform(ctx, k.s.chip, "making a key", nil, func() (_ []byte, err error) {
 		root, err := k.s.chip.root()
 		if err != nil {

@@ -108,6 +108,7 @@ type Store struct {
 	// auth is the caller's authorisation value, keyAuth that of the keys in
 	// the TPM, which derives from the sealed secret.
 	auth, keyAuth secret.Bytes
+	making        chan struct{} // held by who makes a key
 }
 
 var (
@@ -132,23 +133,47 @@ func Open(ctx context.Context, dir string, c Config) (*Store, error) {
 			return nil, err
 		}
 	}
-	s := &Store{chip: chip, counter: &counter{chip: chip, index: c.Index}, rand: c.Rand, auth: c.Auth.Clone()}
-	var err error
-	s.Vault, err = vault.Open(ctx, dir, vault.Config{Key: s.source(s.counter), Rand: c.Rand, Device: c.Device, Anchor: s.counter})
-	if err != nil {
+	s := &Store{chip: chip, counter: &counter{chip: chip, index: c.Index}, rand: c.Rand, auth: c.Auth.Clone(), making: make(chan struct{}, 1)}
+	opened, gone := make(chan error), make(chan struct{})
+	go func() {
+		// Without ctx: until the TPM has answered, its last command needs what
+		// would be wiped.
+		var err error
+		s.Vault, err = vault.Open(context.WithoutCancel(ctx), dir, vault.Config{Key: s.source(s.counter), Rand: c.Rand, Device: c.Device, Anchor: s.counter})
+		select {
+		case opened <- err:
+			return
+		case <-gone:
+		}
+		if err == nil {
+			_ = s.Vault.Close() // nobody is there to be told, and nothing is pending
+		}
 		s.wipe()
-		return nil, err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			s.wipe()
+			return nil, err
+		}
+		return s, nil
+	case <-ctx.Done():
+		close(gone)
+		return nil, fmt.Errorf("tpm: opening: %w", ctx.Err())
 	}
-	return s, nil
 }
 
+// wipe waits for the command under way: wiped authorisations would count as
+// wrong ones.
 func (s *Store) wipe() {
+	s.chip.mu.Lock()
+	defer s.chip.mu.Unlock()
 	s.auth.Wipe()
 	s.keyAuth.Wipe()
 	s.counter.auth.Wipe()
 }
 
-// Close closes the folder.
+// Close closes the folder. It waits for a command under way.
 func (s *Store) Close() error {
 	err := s.Vault.Close()
 	s.wipe()

@@ -15,8 +15,13 @@ import (
 // seed returns the 32-byte private value of a key, which is made and stored on
 // first use.
 func (v *Vault) seed(ctx context.Context, kind, name string) ([]byte, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	return exclusively(ctx, v, func(ctx context.Context) (b []byte, err error) {
+		secret.Do(func() { b, err = v.seedLocked(ctx, kind, name) })
+		return b, err
+	}, func(b []byte) { clear(b) })
+}
+
+func (v *Vault) seedLocked(ctx context.Context, kind, name string) ([]byte, error) {
 	if err := v.usableLocked(ctx, name); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -46,7 +47,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"sync"
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
@@ -119,7 +119,7 @@ type location struct {
 
 // Vault is an open folder. Safe for concurrent use.
 type Vault struct {
-	mu     sync.Mutex
+	turn   turn
 	dir    string
 	device string
 	disk   disk
@@ -133,6 +133,8 @@ type Vault struct {
 	log
 	broken error
 	closed bool
+	// unclaimed are counters' numbers that are durable and that nobody got.
+	unclaimed map[string]uint64
 }
 
 var (
@@ -181,11 +183,19 @@ func openOn(ctx context.Context, d disk, dir string, c Config, slack int64) (*Va
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{dir: dir, device: c.Device, disk: d, lock: lock, rand: c.Rand, anchor: c.Anchor, slack: slack, log: log{index: map[string]location{}}}
-	if err := v.open(ctx, c); err != nil {
-		return nil, errors.Join(err, v.closeFiles())
+	v := &Vault{
+		turn: newTurn(), unclaimed: map[string]uint64{}, dir: dir, device: c.Device, disk: d, lock: lock,
+		rand: c.Rand, anchor: c.Anchor, slack: slack, log: log{index: map[string]location{}},
 	}
-	return v, nil
+	return exclusively(ctx, v, func(context.Context) (*Vault, error) {
+		if err := v.open(ctx, c); err != nil {
+			return nil, errors.Join(err, v.closeFiles())
+		}
+		return v, nil
+	}, func(v *Vault) {
+		v.closed = true
+		_ = v.closeFiles() // nobody is there to be told, and nothing is pending
+	})
 }
 
 func (v *Vault) open(ctx context.Context, c Config) error {
@@ -233,11 +243,13 @@ func (v *Vault) unlock(ctx context.Context, c Config) error {
 	return nil
 }
 
-// Close closes the vault and lets another open it. Nothing is pending: every
-// change was durable when its call returned.
+// Close closes the vault and lets another open it. Every change was durable when
+// its call returned nil; one that its context left behind is waited for.
 func (v *Vault) Close() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	if err := v.turn.take(context.Background()); err != nil {
+		return err
+	}
+	defer v.turn.give()
 	if v.closed {
 		return nil
 	}
@@ -255,8 +267,10 @@ func (*Vault) Assurance() channel.Assurance { return channel.AssuranceSoftware }
 
 // Get implements trusted.Storage.
 func (v *Vault) Get(ctx context.Context, name string) ([]byte, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	if err := v.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer v.turn.give()
 	if err := v.usableLocked(ctx, name); err != nil {
 		return nil, err
 	}
@@ -279,36 +293,43 @@ func (v *Vault) getLocked(name string) ([]byte, error) {
 	return value, nil
 }
 
-// Put implements trusted.Storage. A value is at most 1 MiB.
+// Put implements trusted.Storage. A value is at most 1 MiB. When it ends with ctx,
+// the new state may yet come to stand.
 func (v *Vault) Put(ctx context.Context, name string, value []byte) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err := v.usableLocked(ctx, name); err != nil {
-		return err
-	}
 	if len(value) > maxValue {
 		return fmt.Errorf("vault: %s: %d bytes, at most %d", name, len(value), maxValue)
 	}
-	return v.appendLocked(ctx, opPut, name, value)
+	own := bytes.Clone(value) // the caller may be gone while it is written
+	_, err := exclusively(ctx, v, func(ctx context.Context) (struct{}, error) {
+		defer clear(own)
+		if err := v.usableLocked(ctx, name); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, v.appendLocked(ctx, opPut, name, own)
+	}, nil)
+	return err
 }
 
 // Delete implements trusted.Storage.
 func (v *Vault) Delete(ctx context.Context, name string) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err := v.usableLocked(ctx, name); err != nil {
-		return err
-	}
-	if _, ok := v.index[name]; !ok {
-		return nil
-	}
-	return v.appendLocked(ctx, opDelete, name, nil)
+	_, err := exclusively(ctx, v, func(ctx context.Context) (struct{}, error) {
+		if err := v.usableLocked(ctx, name); err != nil {
+			return struct{}{}, err
+		}
+		if _, ok := v.index[name]; !ok {
+			return struct{}{}, nil
+		}
+		return struct{}{}, v.appendLocked(ctx, opDelete, name, nil)
+	}, nil)
+	return err
 }
 
 // List implements trusted.Storage.
 func (v *Vault) List(ctx context.Context, prefix string) ([]string, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	if err := v.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer v.turn.give()
 	if err := v.stateLocked(ctx); err != nil {
 		return nil, err
 	}
@@ -322,36 +343,44 @@ func (v *Vault) List(ctx context.Context, prefix string) ([]string, error) {
 	return names, nil
 }
 
-// Next implements trusted.Counter.
+// Next implements trusted.Counter. A number that is durable when its caller has
+// gone with ctx is the next caller's.
 func (v *Vault) Next(ctx context.Context, name string) (uint64, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if err := v.usableLocked(ctx, name); err != nil {
-		return 0, err
-	}
-	name = counterPrefix + name
-	n, err := v.valueLocked(name)
-	if err != nil {
-		return 0, err
-	}
-	n++
-	if n == 0 {
-		return 0, fmt.Errorf("vault: %s is exhausted", name)
-	}
-	if err := v.appendLocked(ctx, opPut, name, binary.BigEndian.AppendUint64(nil, n)); err != nil {
-		return 0, err
-	}
-	return n, nil
+	record := counterPrefix + name
+	return exclusively(ctx, v, func(ctx context.Context) (uint64, error) {
+		if err := v.usableLocked(ctx, name); err != nil {
+			return 0, err
+		}
+		if n, ok := v.unclaimed[record]; ok {
+			delete(v.unclaimed, record)
+			return n, nil
+		}
+		n, err := v.valueLocked(record)
+		if err != nil {
+			return 0, err
+		}
+		n++
+		if n == 0 {
+			return 0, fmt.Errorf("vault: %s is exhausted", record)
+		}
+		return n, v.appendLocked(ctx, opPut, record, binary.BigEndian.AppendUint64(nil, n))
+	}, func(n uint64) { v.unclaimed[record] = n })
 }
 
 // Value implements trusted.CounterReader.
 func (v *Vault) Value(ctx context.Context, name string) (uint64, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	if err := v.turn.take(ctx); err != nil {
+		return 0, err
+	}
+	defer v.turn.give()
 	if err := v.usableLocked(ctx, name); err != nil {
 		return 0, err
 	}
-	return v.valueLocked(counterPrefix + name)
+	record := counterPrefix + name
+	if n, ok := v.unclaimed[record]; ok {
+		return n - 1, nil
+	}
+	return v.valueLocked(record)
 }
 
 func (v *Vault) valueLocked(name string) (uint64, error) {
