@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite" // the ledger's driver
 
@@ -104,7 +105,7 @@ func (nobody) Authorize(context.Context, ledger.Tx, issuer.Request) (issuer.Deci
 	return issuer.Decision{Code: issuer.CodeUnknownCard}, nil
 }
 
-func (nobody) Raise(context.Context, ledger.Tx, string, money.Amount, money.Amount) (issuer.Decision, error) {
+func (nobody) Raise(context.Context, ledger.Tx, string, time.Time, money.Amount, money.Amount) (issuer.Decision, error) {
 	return issuer.Decision{Code: issuer.CodeUnknownCard}, nil
 }
 

@@ -56,9 +56,9 @@ type Issuer interface {
 	// Authorize decides; it writes through tx only, and an error makes the
 	// transaction fail.
 	Authorize(ctx context.Context, tx ledger.Tx, r issuer.Request) (issuer.Decision, error)
-	// Raise decides whether a card, which is not there, may hold more, so that
-	// whole is held.
-	Raise(ctx context.Context, tx ledger.Tx, card string, more, whole money.Amount) (issuer.Decision, error)
+	// Raise decides whether a card, which is not there, may hold more for what
+	// was approved at a time, so that whole is held.
+	Raise(ctx context.Context, tx ledger.Tx, card string, approved time.Time, more, whole money.Amount) (issuer.Decision, error)
 	// Heard takes what a message that follows the request about tells of the
 	// scripts that went with its answer: icc is its field 55.
 	Heard(ctx context.Context, tx ledger.Tx, card string, about ledger.Key, icc []byte) error

@@ -76,7 +76,7 @@ func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, e
 		return reply{}, fmt.Errorf("host: raising a pre-authorisation: %w", err)
 	}
 	if s.c.Upstream == nil {
-		d, err := s.c.Issuer.Raise(ctx, tx, a.Card, o.Amount, whole)
+		d, err := s.c.Issuer.Raise(ctx, tx, a.Card, a.Created, o.Amount, whole)
 		if err != nil {
 			return reply{}, err
 		}

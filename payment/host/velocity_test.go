@@ -39,7 +39,14 @@ func TestVelocityGivenBack(t *testing.T) {
 	}
 	u.want("void", u.void("v2", m), codeApproved)
 	held := u.held("p1", 900)
-	u.want("over with what is held", u.sale("o4", 600, testPIN), issuer.CodeOverLimit)
+	if err := errors.Join(r.place("i1", trade.Incremental, "p1", 101), r.place("i2", trade.Incremental, "p1", 100)); err != nil {
+		t.Fatal(err)
+	}
+	u.want("more than the day has", u.increment("i1", held, 101), issuer.CodeOverLimit)
+	u.want("more is held", u.increment("i2", held, 100), codeApproved)
+	u.want("once", u.repeat(u.increment("i2", held, 100)), codeApproved)
+	r.order("o10", 1)
+	u.want("over with what is held", u.sale("o10", 1, testPIN), issuer.CodeOverLimit)
 	if err := errors.Join(r.place("c1", trade.Completion, "p1", 300)); err != nil {
 		t.Fatal(err)
 	}

@@ -47,13 +47,40 @@ func (v Velocity) Room(tx ledger.Tx, card string, at time.Time, amount money.Amo
 // Count counts an approved payment for its card's limits. Servers on one ledger
 // see each other's: it is to be written in the transaction that approves.
 func Count(tx ledger.Tx, card string, at time.Time, amount money.Amount) error {
+	return count(tx, card, at, 1, amount)
+}
+
+func count(tx ledger.Tx, card string, at time.Time, payments int, amount money.Amount) error {
 	s, err := tx.Spending(card, ledger.Day(at))
 	if err != nil {
 		return err
 	}
-	s.Payments++
+	s.Payments += payments
 	s.Minor += amount.Minor
 	return tx.PutSpending(s)
+}
+
+// more is Room for what a payment comes to more than was approved at that time:
+// it counts in every row of days that has that day in it, up to today.
+func (v Velocity) more(tx ledger.Tx, card string, at, now time.Time, more money.Amount) (code, reason string, err error) {
+	if v.Amount == 0 {
+		return "", "", nil
+	}
+	first := ledger.Day(at)
+	for end := first; end == first || end <= ledger.Day(now) && end < first+int64(v.Days); end++ {
+		spent, err := tx.SpentSince(card, end-int64(v.Days)+1)
+		if err != nil {
+			return "", "", err
+		}
+		later, err := tx.SpentSince(card, end+1)
+		if err != nil {
+			return "", "", err
+		}
+		if more.Minor > v.Amount-spent.Minor+later.Minor {
+			return CodeOverLimit, fmt.Sprintf("over the limit of %d days, %v", v.Days, money.New(v.Amount, more.Currency)), nil
+		}
+	}
+	return "", "", nil
 }
 
 // check names the member that is wrong.

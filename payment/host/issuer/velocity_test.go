@@ -162,3 +162,64 @@ func TestVelocityFile(t *testing.T) {
 		t.Errorf("got %v, want ErrConfig", err)
 	}
 }
+
+// TestRaiseCounts: what is held more counts with its payment, on that one's day,
+// and as no payment of its own.
+func TestRaiseCounts(t *testing.T) {
+	today := now
+	d := newDesk(t, Config{Now: func() time.Time { return today }}, line{more: `,"velocity":[{"days":1,"count":3,"amount":500},{"days":3,"amount":900}]`})
+	pay := func(what string, minor int64, code string) {
+		t.Helper()
+		r := d.request(minor, "")
+		r.Time = today
+		d.want(what, d.authorize(r), code)
+	}
+	raise := func(what string, at time.Time, minor int64, code string) {
+		t.Helper()
+		more := d.request(minor, "").Amount
+		err := d.l.Update(t.Context(), func(tx ledger.Tx) error {
+			got, err := d.i.Raise(t.Context(), tx, d.k.ref, at, more, more)
+			if got.Code != code {
+				t.Errorf("%s: code %s (%s), want %s", what, got.Code, got.Reason, code)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pay("held", 100, CodeApproved)
+	raise("over the day's amount", now, 401, CodeOverLimit)
+	raise("what was refused does not count", now, 200, CodeApproved)
+	raise("the rest", now, 100, CodeApproved)
+	pay("over with what is held more", 101, CodeOverLimit)
+	pay("a second", 50, CodeApproved)
+	pay("a third: no increment is a payment", 1, CodeApproved)
+	raise("over with the others", now, 50, CodeOverLimit)
+	raise("all of the day's amount", now, 49, CodeApproved)
+	today = now.Add(24 * time.Hour)
+	pay("the next day", 300, CodeApproved)
+	raise("the day before is full", now, 1, CodeOverLimit)
+	raise("over three days' amount", today, 101, CodeOverLimit)
+	raise("up to three days' amount", today, 100, CodeApproved)
+	today = now.Add(3 * 24 * time.Hour)
+	pay("when the first day does not count", 500, CodeApproved)
+	raise("which counts three days with the second", now.Add(24*time.Hour), 1, CodeOverLimit)
+	today = now.Add(9 * 24 * time.Hour)
+	raise("also later", now.Add(24*time.Hour), 1, CodeOverLimit)
+	if err := d.l.Update(t.Context(), func(tx ledger.Tx) error { return GiveBack(tx, d.k.ref, now, 1, 449) }); err != nil {
+		t.Fatal(err)
+	}
+	raise("of a day that has room again", now, 450, CodeOverLimit)
+	raise("as far as it has", now, 449, CodeApproved)
+
+	today = now.Add(20 * 24 * time.Hour)
+	before := today
+	pay("held", 100, CodeApproved)
+	today = today.Add(24 * time.Hour)
+	raise("a day later", before, 10, CodeApproved)
+	pay("that day has all its room", 500, CodeApproved)
+	today = today.Add(24 * time.Hour)
+	pay("the third day", 290, CodeApproved)
+	raise("the first day has room, the three have none", before, 1, CodeOverLimit)
+}
