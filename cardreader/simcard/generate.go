@@ -127,6 +127,7 @@ func (a *application) amount(t transaction) (int64, bool) {
 func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 	s, m, spec := &c.session, c.session.mem, c.session.app.spec
 	amount, own := s.app.amount(t)
+	most := c.offlineLimit()
 	given = want
 	switch {
 	case want == aac:
@@ -136,7 +137,7 @@ func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 		given = aac
 	case want == tc && c.riskyOffline(amount, own):
 		given = arqc
-		if m.OfflineCount >= int(m.LowerLimit) || spec.OfflineLimit > 0 && m.OfflineAmount+amount > spec.OfflineLimit {
+		if m.OfflineCount >= int(m.LowerLimit) || most > 0 && m.OfflineAmount+amount > most {
 			s.cvr.set(cvrVelocity)
 		}
 	}
@@ -157,13 +158,13 @@ func (c *Card) decideFirst(want byte, t transaction) (given, reason byte) {
 // riskyOffline reports whether the card wants the issuer asked before it
 // approves.
 func (c *Card) riskyOffline(amount int64, own bool) bool {
-	m, spec := c.session.mem, c.session.app.spec
+	m, most := c.session.mem, c.offlineLimit()
 	switch {
 	case m.OnlineIncomplete, m.LastOnlineATC == 0, m.AuthFailed, c.pinBlocked():
 		return true
 	case m.OfflineCount >= int(m.LowerLimit):
 		return true
-	case spec.OfflineLimit > 0 && (!own || m.OfflineAmount+amount > spec.OfflineLimit):
+	case most > 0 && (!own || m.OfflineAmount+amount > most):
 		return true
 	}
 	return false
@@ -189,6 +190,7 @@ func (c *Card) countOffline(amount int64, own bool) {
 func (c *Card) decideSecond(want byte, t transaction) (given, reason byte) {
 	s, m, spec := &c.session, c.session.mem, c.session.app.spec
 	amount, own := s.app.amount(t)
+	most := c.offlineLimit()
 	arc := string(t.value(0x8A))
 	offline := arc == "Y3" || arc == "Z3" // unable to go online (Book 4, A6)
 	if iad := t.value(0x91); !offline && len(iad) > 0 && !zero(iad) && s.auth == authNone {
@@ -201,7 +203,7 @@ func (c *Card) decideSecond(want byte, t transaction) (given, reason byte) {
 		given = aac
 	case offline:
 		if m.OfflineCount >= int(m.UpperLimit) || m.LastOnlineATC == 0 ||
-			spec.OfflineLimit > 0 && (!own || m.OfflineAmount+amount > spec.OfflineLimit) {
+			most > 0 && (!own || m.OfflineAmount+amount > most) {
 			s.cvr.set(cvrVelocity)
 			given = aac
 		}

@@ -239,7 +239,7 @@ func TestOnlyOnce(t *testing.T) {
 	reach(t, c, 4)
 	block := apdu.Command{CLA: 0x84, INS: apdu.INSApplicationBlock, Data: make([]byte, 8)}
 	expect(t, c, block, 0x6988)
-	expect(t, c, block, 0x6985) // no second guess at a MAC
+	expect(t, c, block, 0x6982) // no second guess at a MAC
 }
 
 func TestPartialSelection(t *testing.T) {

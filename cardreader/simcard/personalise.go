@@ -32,6 +32,7 @@ const (
 	sfiSigned    = 2
 	sfiKeys      = 3
 	sfiLog       = 11
+	sfiIssuer    = 21 // of the issuer's own (Book 1, 10.3.2)
 	logRecords   = 10
 )
 

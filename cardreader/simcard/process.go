@@ -87,6 +87,7 @@ func instructions() []instruction {
 		{claSecure, apdu.INSCardBlock, script, true, false, (*Card).cardBlock},
 		{claSecure, apdu.INSPINChangeUnblock, script, true, false, (*Card).pinChange},
 		{claSecure, apdu.INSPutData, script, true, false, (*Card).putData},
+		{claSecure, insUpdateRecord, script, true, false, (*Card).updateRecord},
 	}
 }
 
@@ -102,9 +103,11 @@ func (c *Card) find(cmd apdu.Command) (*instruction, apdu.Status) {
 		if in.ins != cmd.INS {
 			continue
 		}
-		if known = true; in.cla == cmd.CLA && c.supports(in) {
+		supported := c.supports(in)
+		if in.cla == cmd.CLA && supported {
 			return in, 0
 		}
+		known = known || supported
 		if in.cla == cmd.CLA {
 			return nil, 0x6D00
 		}
@@ -139,6 +142,8 @@ func (c *Card) supports(in *instruction) bool {
 		return plain || enciphered
 	case apdu.INSGetChallenge:
 		return enciphered
+	case insUpdateRecord:
+		return len(s.IssuerRecords) > 0
 	}
 	return true
 }

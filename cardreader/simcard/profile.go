@@ -3,6 +3,7 @@ package simcard
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/payunit/payunit/cardreader"
 )
@@ -81,6 +82,9 @@ type Application struct {
 	// transactions; OfflineLimit their amounts together, zero is none.
 	LowerLimit, UpperLimit byte
 	OfflineLimit           int64
+	// IssuerRecords are records of the issuer's own file, SFI 21, from 1 on: no
+	// terminal reads them, and UPDATE RECORD changes them.
+	IssuerRecords [][]byte
 	// DeclineFirst and DeclineSecond make the card answer AAC to the first or
 	// the second GENERATE AC whatever was asked.
 	DeclineFirst, DeclineSecond bool
@@ -150,6 +154,8 @@ func (a *Application) check() string {
 		return "XDA and a method of RSA: the card has one issuer certificate"
 	case a.Format != 1 && a.Format != 2:
 		return "response format"
+	case len(a.IssuerRecords) > 10 || slices.ContainsFunc(a.IssuerRecords, func(r []byte) bool { return len(r) == 0 || len(r) > maxIssuerRecord }):
+		return "issuer records"
 	}
 	return a.Contactless.check()
 }

@@ -161,6 +161,11 @@ func builtin() []Profile {
 		a.CVMList = cvmList(0x01, 0x03)
 		a.Denial[2] |= 0x20
 	})
+	add("pin-unblock", "offline PIN with no tries left, for which the issuer is asked; a record of the issuer's own", "4761739001010267", func(p *Profile, a *Application) {
+		p.PINTries = 0
+		a.CVMList = cvmList(0x41, 0x03, 0x1F, 0x03)
+		a.IssuerRecords = [][]byte{unhex("700100")}
+	})
 	add("wrong-dda", "the dynamic signature is false", "4761739001010184", func(_ *Profile, a *Application) {
 		a.WrongSignature = true
 	})

@@ -1,7 +1,11 @@
 package simcard
 
 import (
+	"bytes"
+	"maps"
+
 	"github.com/payunit/payunit/cardreader/apdu"
+	"github.com/payunit/payunit/cardreader/tlv"
 )
 
 // macLength is the length of a script command's MAC; Book 2, 9.2.3 has 4 to 8.
@@ -19,11 +23,11 @@ func (c *Card) open(cmd apdu.Command, want int) ([]byte, apdu.Status) {
 		return nil, 0x6985 // scripts come from an issuer that was asked
 	}
 	n := len(cmd.Data) - want
-	if n < minMAC || n > maxMAC {
+	if want < 0 || n < minMAC || n > maxMAC {
 		return nil, 0x6700
 	}
 	if s.scriptDead {
-		return nil, 0x6985
+		return nil, 0x6982
 	}
 	s.scripts++
 	if s.verifyScript(cmd, want, s.scripts-1) != nil {
@@ -125,6 +129,8 @@ func (c *Card) putData(cmd apdu.Command) ([]byte, apdu.Status) {
 		to = &m.LowerLimit
 	case 0x9F23:
 		to = &m.UpperLimit
+	case 0x9F54:
+		return c.putOfflineLimit(cmd)
 	default:
 		return nil, 0x6A88
 	}
@@ -134,6 +140,83 @@ func (c *Card) putData(cmd apdu.Command) ([]byte, apdu.Status) {
 	}
 	*to = data[0]
 	return c.done()
+}
+
+// putOfflineLimit is PUT DATA for what offline transactions may come to together,
+// n 12.
+func (c *Card) putOfflineLimit(cmd apdu.Command) ([]byte, apdu.Status) {
+	data, sw := c.open(cmd, 6)
+	if !sw.OK() {
+		return nil, sw
+	}
+	v, err := tlv.ParseN(data)
+	if err != nil {
+		return c.fail(0x6A80)
+	}
+	most := int64(v)
+	c.session.mem.OfflineLimit = &most
+	return c.done()
+}
+
+// offlineLimit is what offline transactions may come to together; zero is no
+// limit.
+func (c *Card) offlineLimit() int64 {
+	if l := c.session.mem.OfflineLimit; l != nil {
+		return *l
+	}
+	return c.session.app.spec.OfflineLimit
+}
+
+func bcd6(v int64) []byte { return tlv.AppendN(nil, uint64(v), 6) }
+
+// insUpdateRecord is UPDATE RECORD (ISO/IEC 7816-4, 11.3.5).
+const insUpdateRecord = 0xDC
+
+// maxIssuerRecord leaves room for the MAC in one command.
+const maxIssuerRecord = 200
+
+// updateRecord replaces a record of the issuer's own file.
+func (c *Card) updateRecord(cmd apdu.Command) ([]byte, apdu.Status) {
+	m, n := c.session.mem, len(c.session.app.spec.IssuerRecords)
+	switch {
+	case cmd.P2&0x07 != 0x04 || cmd.P1 == 0:
+		return nil, 0x6A86
+	case cmd.P2>>3 != sfiIssuer:
+		return nil, 0x6982 // what the terminal reads is nobody's to change
+	case int(cmd.P1) > n:
+		return nil, 0x6A83
+	}
+	data, sw := c.open(cmd, len(cmd.Data)-maxMAC)
+	if !sw.OK() {
+		return nil, sw
+	}
+	if len(data) == 0 || len(data) > maxIssuerRecord {
+		return c.fail(0x6A84)
+	}
+	// A map of its own: what an interrupted command began is put back whole.
+	records := maps.Clone(m.IssuerRecords)
+	if records == nil {
+		records = map[byte]string{}
+	}
+	records[cmd.P1] = hexString(data)
+	m.IssuerRecords = records
+	return c.done()
+}
+
+// issuerRecord is a record of the issuer's own file as it is now.
+func (c *Card) issuerRecord(n byte) ([]byte, apdu.Status) {
+	list := c.session.app.spec.IssuerRecords
+	if int(n) > len(list) {
+		return nil, 0x6A83
+	}
+	if s, ok := c.session.mem.IssuerRecords[n]; ok {
+		b, err := parseHex(s)
+		if err != nil {
+			return nil, 0x6581
+		}
+		return b, apdu.StatusOK
+	}
+	return bytes.Clone(list[n-1]), apdu.StatusOK
 }
 
 // The card status update of ARPC method 2 (Book 2, 8.2.2; layout of the common

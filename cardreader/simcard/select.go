@@ -76,6 +76,8 @@ func (c *Card) readRecord(cmd apdu.Command) ([]byte, apdu.Status) {
 		return append([]byte(nil), c.session.dynamic...), apdu.StatusOK
 	case sfi == sfiLog:
 		return c.logRecord(cmd.P1)
+	case sfi == sfiIssuer && len(a.spec.IssuerRecords) > 0:
+		return c.issuerRecord(cmd.P1)
 	case id == limitsRecord && a.tap == nil:
 		r := tlv.Append(nil, 0x9F14, []byte{c.session.mem.LowerLimit})
 		r = tlv.Append(r, 0x9F23, []byte{c.session.mem.UpperLimit})
@@ -105,6 +107,10 @@ func (c *Card) getData(cmd apdu.Command) ([]byte, apdu.Status) {
 	case 0x9F17:
 		if plain, enciphered := c.session.app.spec.offlinePIN(); plain || enciphered {
 			return tlv.Append(nil, t, []byte{byte(c.state.PINTries)}), apdu.StatusOK
+		}
+	case 0x9F54:
+		if most := c.offlineLimit(); most > 0 {
+			return tlv.Append(nil, t, bcd6(most)), apdu.StatusOK
 		}
 	case 0x9F4F:
 		return tlv.Append(nil, t, logFormat), apdu.StatusOK

@@ -41,6 +41,10 @@ type appState struct {
 	Blocked       bool   `json:"blocked"`
 	LowerLimit    byte   `json:"lower_limit"` // 9F14
 	UpperLimit    byte   `json:"upper_limit"` // 9F23
+	// OfflineLimit is 9F54 where the issuer has changed it.
+	OfflineLimit *int64 `json:"offline_limit,omitempty"`
+	// IssuerRecords are the issuer's own records, hex, where it has changed them.
+	IssuerRecords map[byte]string `json:"issuer_records,omitempty"`
 	// OfflineCount and OfflineAmount are the transactions approved offline
 	// since the last one that was completed online.
 	OfflineCount  int   `json:"offline_count"`
