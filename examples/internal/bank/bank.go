@@ -108,7 +108,7 @@ func (b *Bank) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.issuer, err = issuer.New(issuer.Config{Cards: cards, CountersInAnyOrder: true, Now: b.c.Now}); err != nil {
+	if b.issuer, err = newIssuer(b.c, cards); err != nil {
 		return err
 	}
 	if b.registry, err = host.NewRegistry(host.RegistryConfig{Ledger: b.ledger, Key: b.c.Keys.Registry, Now: b.c.Now}); err != nil {
