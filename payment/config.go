@@ -58,6 +58,12 @@ type Device interface {
 	NextKey(ctx context.Context) (MessageKey, error)
 }
 
+// keyChanger is a Device that can take new keys from the server when it next opens
+// a channel.
+type keyChanger interface {
+	RotateNext(ctx context.Context) error
+}
+
 // Config composes a unit. The fields without a default are the ones that
 // decide whom the unit trusts: New fails when one is nil.
 type Config struct {

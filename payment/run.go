@@ -110,6 +110,7 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 		}
 		p.enter(next, on)
 	}
+	p.changeKeys(ctx)
 	if p.state == StateFailed {
 		return Result{}, p.err
 	}
@@ -121,6 +122,21 @@ func (p *run) pay(ctx context.Context) (Result, error) {
 		p.announce(ctx, *p.end)
 	}
 	return *p.end, nil
+}
+
+// changeKeys has the device change its keys in the next channel, where the server
+// wants that: not in this payment, whose request and PIN block are under the old
+// ones. Failing is harmless: the server says it again.
+func (p *run) changeKeys(ctx context.Context) {
+	d, ok := p.u.c.Device.(keyChanger)
+	if !p.trade.Rotate || !ok {
+		return
+	}
+	if err := d.RotateNext(context.WithoutCancel(ctx)); err != nil {
+		p.u.tell(PhaseResult, "the server wants the keys changed, and that could not be written down: %v", err)
+		return
+	}
+	p.u.tell(PhaseResult, "the server wants the keys changed: in the next channel")
 }
 
 // enter moves the payment on. A final state is told by the final event.

@@ -110,14 +110,15 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	if follows {
 		what = e.Type
 	}
+	// The channel first: it may bring new keys, under which the message goes then.
+	if err := l.open(ctx); err != nil {
+		return err
+	}
 	out, err := u.seal(ctx, m)
 	if err != nil {
 		return err
 	}
 	defer out.key.Wipe()
-	if err := l.open(ctx); err != nil {
-		return err
-	}
 	if e.State == journal.Increment && l.payment != e.Order {
 		// It asks for a new amount, and the server for evidence.
 		defer func(p string) { l.payment = p }(l.payment)

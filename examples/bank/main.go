@@ -63,6 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	partial := f.Bool("partial", false, "take a part of a sale's amount where the card's account has no more, and the cardholder agrees")
 	upstream := f.String("upstream", "", "HOST:PORT of the bank above, which then decides about payments; empty decides here")
 	standin := f.String("stand-in", "", "AMOUNT,N,PREFIX,…: while the bank above can't be asked, approve up to AMOUNT, N times a day with a card, for account numbers that begin so")
+	uses := f.Uint64("key-uses", 0, "have a terminal change its keys, after a payment, once it used N of a kind; 0 leaves that to its owner")
 	logs := f.String("log", "text", "text|json: the form of what is told about requests")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
@@ -110,7 +111,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -stand-in: want AMOUNT,N,PREFIX,… and -upstream: %v\n", err)
 		return 2
 	}
-	cfg := bank.Config{PIN: pin, Partial: *partial, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
+	cfg := bank.Config{PIN: pin, Partial: *partial, KeyUses: *uses, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
 	if *conf != "" {
 		if cfg.Configuration, err = os.ReadFile(*conf); err != nil {
 			fmt.Fprintf(stderr, "bank: -config: %v\n", err)

@@ -133,12 +133,8 @@ func (t *Terminal) Open(ctx context.Context) (payment.Session, error) {
 // finished when the terminal next opens a channel. Errors: ErrGrant, a
 // *trade.Error, those of the link, the channel and the storage.
 func (t *Terminal) Rotate(ctx context.Context) error {
-	t.mu.Lock()
-	err := t.storage.Put(ctx, rotatingRecord, nil)
-	t.rotating = t.rotating || err == nil
-	t.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("enrol: %w", err)
+	if err := t.RotateNext(ctx); err != nil {
+		return err
 	}
 	s, err := t.Open(ctx)
 	if err != nil {
@@ -146,6 +142,21 @@ func (t *Terminal) Rotate(ctx context.Context) error {
 	}
 	// The keys have changed, however the channel ends.
 	_ = s.Close()
+	return nil
+}
+
+// RotateNext has the terminal change its keys when it next opens a channel, as
+// Rotate does at once. Errors: those of the storage.
+func (t *Terminal) RotateNext(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.rotating {
+		return nil
+	}
+	if err := t.storage.Put(ctx, rotatingRecord, nil); err != nil {
+		return fmt.Errorf("enrol: %w", err)
+	}
+	t.rotating = true
 	return nil
 }
 

@@ -111,6 +111,9 @@ type Config struct {
 	// PINPolicy says what a terminal's cardholders may do on the pad; nil
 	// grants nothing.
 	PINPolicy func(terminalID string) trade.PINPolicy
+	// KeyUses is how far a terminal's key counters may run before the server
+	// has it change its keys; zero leaves that to the terminal's owner.
+	KeyUses uint64
 	// Limits bound what peers can use up; zero fields have defaults.
 	Limits Limits
 	// Observe is told what happens, in words without secrets, from several

@@ -147,7 +147,7 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 		if s.c.PINPolicy != nil {
 			out.PIN = s.c.PINPolicy(t.ID)
 		}
-		out.Partial = s.partial(o)
+		out.Partial, out.Rotate = s.partial(o), s.worn(t)
 		if o.Cashback != 0 {
 			out.Cashback = money.New(o.Cashback, o.Amount.Currency)
 		}

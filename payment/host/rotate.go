@@ -42,6 +42,11 @@ func (s *Server) rotate(ctx context.Context, conn channel.Conn, p *peer, e trade
 	return trade.Encode(trade.KindGrant, e.Request, g)
 }
 
+// worn reports whether a terminal's keys were used as often as they may be.
+func (s *Server) worn(t ledger.Terminal) bool {
+	return s.c.KeyUses > 0 && max(t.MACKeys.High, t.PINKeys.High) >= s.c.KeyUses
+}
+
 // newNumber returns a number for a terminal's keys.
 func newNumber(tx ledger.Tx) (uint64, error) {
 	n, err := tx.Next("terminal")

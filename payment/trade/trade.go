@@ -175,6 +175,9 @@ type Trade struct {
 	// Partial: the merchant takes a part of the amount too, where the bank
 	// approves no more.
 	Partial bool `json:"partial,omitempty"`
+	// Rotate: the terminal is to change its keys once the payment is over
+	// (KindRotate, in its next channel).
+	Rotate bool `json:"rotate,omitempty"`
 	// Original is the request that a void undoes, a completion takes or
 	// an incremental raises; nil
 	// for other types.

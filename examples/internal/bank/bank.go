@@ -59,6 +59,9 @@ type Config struct {
 	// Partial takes a part of a sale's amount where a card's account has no
 	// more; a bank above decides about the whole alone.
 	Partial bool
+	// KeyUses is how far a terminal's key counters may run before it changes its
+	// keys; zero for without end.
+	KeyUses uint64
 	// Upstream is the address of the bank above, which then decides instead of
 	// this one's issuer; empty for none.
 	Upstream string
@@ -132,8 +135,8 @@ func (b *Bank) open(ctx context.Context) error {
 	c := host.Config{
 		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
 		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now, Limits: b.c.Limits,
-		PartialApprovals: b.c.Partial,
-		PINPolicy:        func(string) trade.PINPolicy { return b.c.PIN },
+		PartialApprovals: b.c.Partial, KeyUses: b.c.KeyUses,
+		PINPolicy: func(string) trade.PINPolicy { return b.c.PIN },
 	}
 	if len(b.c.Configuration) > 0 {
 		c.ConfigKey, c.Configuration = b.c.Keys.ConfigKey, func() []byte { return b.c.Configuration }
