@@ -28,78 +28,89 @@ import (
 // long-lived keys.
 func BenchmarkMessages(b *testing.B) {
 	for _, name := range []string{"XK", "XX", "IK", "NN"} {
-		b.Run(name+"/payunit", func(b *testing.B) {
-			b.ReportAllocs()
-			p, err := parseName("Noise_" + name + "_25519_ChaChaPoly_SHA256")
+		for who, messages := range map[string]func(testing.TB, string) func(){"payunit": ourMessages, "flynn": flynnMessages} {
+			b.Run(name+"/"+who, func(b *testing.B) {
+				run := messages(b, name)
+				b.ReportAllocs()
+				for b.Loop() {
+					run()
+				}
+			})
+		}
+	}
+}
+
+// ourMessages returns what runs a pattern between two ends.
+func ourMessages(b testing.TB, name string) func() {
+	p, err := parseName("Noise_" + name + "_25519_ChaChaPoly_SHA256")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ours, theirs := testKey(ecdh.X25519(), 1), testKey(ecdh.X25519(), 2)
+	return func() {
+		ends := [2]*handshakeState{}
+		for i := range ends {
+			c := handshakeConfig{protocol: p, initiator: i == 0, static: ours, rand: rand.Reader}
+			if i == 1 {
+				c.static = theirs
+			} else if p.pattern.preResponder {
+				c.remote = theirs.public()
+			}
+			if ends[i], err = newHandshake(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for i := range p.pattern.messages {
+			m, err := ends[i%2].write(b.Context(), nil, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
-			ours, theirs := testKey(ecdh.X25519(), 1), testKey(ecdh.X25519(), 2)
-			for b.Loop() {
-				ends := [2]*handshakeState{}
-				for i := range ends {
-					c := handshakeConfig{protocol: p, initiator: i == 0, static: ours, rand: rand.Reader}
-					if i == 1 {
-						c.static = theirs
-					} else if p.pattern.preResponder {
-						c.remote = theirs.public()
-					}
-					if ends[i], err = newHandshake(b.Context(), c); err != nil {
-						b.Fatal(err)
-					}
-				}
-				for i := range p.pattern.messages {
-					m, err := ends[i%2].write(b.Context(), nil, nil)
-					if err != nil {
-						b.Fatal(err)
-					}
-					if _, err := ends[(i+1)%2].read(b.Context(), m); err != nil {
-						b.Fatal(err)
-					}
-				}
-				for _, h := range ends {
-					if _, _, _, err := h.split(); err != nil {
-						b.Fatal(err)
-					}
-				}
+			if _, err := ends[(i+1)%2].read(b.Context(), m); err != nil {
+				b.Fatal(err)
 			}
-		})
-		b.Run(name+"/flynn", func(b *testing.B) {
-			b.ReportAllocs()
-			pattern := theirs()[name]
-			suite := flynn.NewCipherSuite(flynn.DH25519, flynn.CipherChaChaPoly, flynn.HashSHA256)
-			ours, err := flynn.DH25519.GenerateKeypair(rand.Reader)
+		}
+		for _, h := range ends {
+			if _, _, _, err := h.split(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// flynnMessages is ourMessages by flynn/noise.
+func flynnMessages(b testing.TB, name string) func() {
+	pattern := theirs()[name]
+	suite := flynn.NewCipherSuite(flynn.DH25519, flynn.CipherChaChaPoly, flynn.HashSHA256)
+	ours, err := flynn.DH25519.GenerateKeypair(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	their, err := flynn.DH25519.GenerateKeypair(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		ends := [2]*flynn.HandshakeState{}
+		for i := range ends {
+			c := flynn.Config{CipherSuite: suite, Random: rand.Reader, Pattern: pattern, Initiator: i == 0, StaticKeypair: ours}
+			if i == 1 {
+				c.StaticKeypair = their
+			} else if name == "XK" || name == "IK" {
+				c.PeerStatic = their.Public
+			}
+			if ends[i], err = flynn.NewHandshakeState(c); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for i := range pattern.Messages {
+			m, _, _, err := ends[i%2].WriteMessage(nil, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
-			their, err := flynn.DH25519.GenerateKeypair(rand.Reader)
-			if err != nil {
+			if _, _, _, err := ends[(i+1)%2].ReadMessage(nil, m); err != nil {
 				b.Fatal(err)
 			}
-			for b.Loop() {
-				ends := [2]*flynn.HandshakeState{}
-				for i := range ends {
-					c := flynn.Config{CipherSuite: suite, Random: rand.Reader, Pattern: pattern, Initiator: i == 0, StaticKeypair: ours}
-					if i == 1 {
-						c.StaticKeypair = their
-					} else if name == "XK" || name == "IK" {
-						c.PeerStatic = their.Public
-					}
-					if ends[i], err = flynn.NewHandshakeState(c); err != nil {
-						b.Fatal(err)
-					}
-				}
-				for i := range pattern.Messages {
-					m, _, _, err := ends[i%2].WriteMessage(nil, nil)
-					if err != nil {
-						b.Fatal(err)
-					}
-					if _, _, _, err := ends[(i+1)%2].ReadMessage(nil, m); err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-		})
+		}
 	}
 }
 
@@ -120,10 +131,7 @@ func BenchmarkHandshake(b *testing.B) {
 		})
 	}
 	b.Run("pay, 25519, evidence that costs nothing", func(b *testing.B) {
-		w := newWorld(b)
-		w.client.Attester = attesterFunc(func([]byte) (channel.Evidence, error) { return channel.Evidence{Type: "none"}, nil })
-		w.server.Verifier = verifierFunc(func([]byte, channel.Evidence) (channel.Claims, error) { return channel.Claims{Device: "d"}, nil })
-		c, s := w.pair(b)
+		c, s := freely(newWorld(b)).pair(b)
 		benchmarkHandshake(b, c, s)
 	})
 	b.Run("resume, 25519", func(b *testing.B) {
@@ -135,6 +143,13 @@ func BenchmarkHandshake(b *testing.B) {
 	})
 	b.Run("TLS 1.3 hybrid, mutual", func(b *testing.B) { benchmarkTLS(b, false) })
 	b.Run("TLS 1.3 hybrid, mutual, resumed", func(b *testing.B) { benchmarkTLS(b, true) })
+}
+
+// freely gives evidence that costs nothing.
+func freely(w *world) *world {
+	w.client.Attester = attesterFunc(func([]byte) (channel.Evidence, error) { return channel.Evidence{Type: "none"}, nil })
+	w.server.Verifier = verifierFunc(func([]byte, channel.Evidence) (channel.Claims, error) { return channel.Claims{Device: "d"}, nil })
+	return w
 }
 
 func onP256(w *world) {
@@ -204,13 +219,29 @@ func tlsPair(b *testing.B) (client, server *tls.Config) {
 }
 
 func benchmarkTLS(b *testing.B, resumed bool) {
+	run := tlsHandshake(b, resumed)
+	if resumed {
+		run()
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n = run()
+	}
+	b.ReportMetric(float64(n), "wire-B/op")
+}
+
+// tlsHandshake returns what brings one connection up and down, and returns how many
+// bytes passed. Of resumed ones the first is whole.
+func tlsHandshake(b *testing.B, resumed bool) func() int {
 	client, server := tlsPair(b)
 	if resumed {
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	} else {
 		server.SessionTicketsDisabled = true
 	}
-	run := func() int {
+	runs := 0
+	return func() int {
 		x, y := channeltest.Pipe()
 		done := make(chan error, 1)
 		go func() {
@@ -221,9 +252,8 @@ func benchmarkTLS(b *testing.B, resumed bool) {
 			if err == nil {
 				_, err = s.Write([]byte{1})
 			}
-			if err == nil {
-				err = s.Close()
-			}
+			// The client may have closed already.
+			_ = s.Close()
 			done <- err
 		}()
 		c := tls.Client(x, client)
@@ -231,24 +261,16 @@ func benchmarkTLS(b *testing.B, resumed bool) {
 		if err == nil {
 			_, err = io.ReadFull(c, make([]byte, 1))
 		}
-		if did := c.ConnectionState().DidResume; err == nil && did != resumed && b.N > 1 {
+		if did := c.ConnectionState().DidResume; err == nil && did != (resumed && runs > 0) {
 			b.Fatalf("resumed: %v", did)
 		}
+		runs++
 		_ = c.Close()
 		if serr := <-done; err != nil || serr != nil {
 			b.Fatal(err, serr)
 		}
 		return x.Written() + y.Written()
 	}
-	if resumed {
-		run()
-	}
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		n = run()
-	}
-	b.ReportMetric(float64(n), "wire-B/op")
 }
 
 // BenchmarkRecord encrypts and decrypts one record's bytes with its header as

@@ -201,6 +201,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 		c.Pending = crowd.DefaultLimit
 	}
 	k.c, k.pending.Limit = c, c.Pending
+	k.last.Store(uint32(SuiteX25519))
 	return k, nil
 }
 

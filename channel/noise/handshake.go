@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Errors inside the package; the handshaker translates them.
@@ -43,7 +44,7 @@ type handshakeConfig struct {
 	psks      [][]byte
 	rand      io.Reader
 	encap     encapsulator     // nil means the system's
-	ephemeral *ecdh.PrivateKey // fixed by known-answer tests
+	ephemeral *ecdh.PrivateKey // made beforehand, or fixed by known-answer tests
 }
 
 // handshakeState is the HandshakeState of Noise, 5.3. It serves one handshake,
@@ -58,6 +59,7 @@ type handshakeState struct {
 	rs       []byte
 	re       *ecdh.PublicKey
 	kem      *mlkem.DecapsulationKey768
+	making   *making
 	remoteEK *mlkem.EncapsulationKey768
 	failed   bool
 }
@@ -128,10 +130,14 @@ func (h *handshakeState) write(ctx context.Context, dst, payload []byte) ([]byte
 
 func (h *handshakeState) writeTokens(ctx context.Context, dst, payload []byte) ([]byte, error) {
 	var err error
-	for _, t := range h.c.protocol.pattern.messages[h.at] {
+	tokens := h.c.protocol.pattern.messages[h.at]
+	defer func() { h.making.wait() }()
+	for i, t := range tokens {
 		switch t {
 		case tokenE:
-			dst, err = h.writeE(dst)
+			if dst, err = h.writeE(dst); err == nil && slices.Contains(tokens[i:], tokenE1) {
+				err = h.beginE1()
+			}
 		case tokenS:
 			if h.public == nil {
 				return nil, errors.New("noise: no static key to send")
@@ -151,16 +157,16 @@ func (h *handshakeState) writeTokens(ctx context.Context, dst, payload []byte) (
 	return h.y.encryptAndHash(dst, payload)
 }
 
-// ephemeral makes a key pair of the suite's curve. Not every 32 bytes are a
-// scalar of P-256, and one in 2^32 misses.
-func (h *handshakeState) ephemeral() (*ecdh.PrivateKey, error) {
+// ephemeral makes a key pair of a curve. Not every 32 bytes are a scalar of P-256,
+// and one in 2^32 misses.
+func ephemeral(curve ecdh.Curve, rand io.Reader) (*ecdh.PrivateKey, error) {
 	var seed [sharedLen]byte
 	defer clear(seed[:])
 	for range 4 {
-		if _, err := io.ReadFull(h.c.rand, seed[:]); err != nil {
+		if _, err := io.ReadFull(rand, seed[:]); err != nil {
 			return nil, fmt.Errorf("noise: randomness: %w", err)
 		}
-		if e, err := h.y.s.curve.NewPrivateKey(seed[:]); err == nil {
+		if e, err := curve.NewPrivateKey(seed[:]); err == nil {
 			return e, nil
 		}
 	}
@@ -171,7 +177,7 @@ func (h *handshakeState) writeE(dst []byte) ([]byte, error) {
 	h.e = h.c.ephemeral
 	if h.e == nil {
 		var err error
-		if h.e, err = h.ephemeral(); err != nil {
+		if h.e, err = ephemeral(h.y.s.curve, h.c.rand); err != nil {
 			return nil, err
 		}
 	}
@@ -188,17 +194,52 @@ func (h *handshakeState) mixE(pub []byte) error {
 	return nil
 }
 
-func (h *handshakeState) writeE1(dst []byte) ([]byte, error) {
-	var seed [mlkem.SeedSize]byte
-	defer clear(seed[:])
+// making is a KEM key pair that is being made while its message is: what stands
+// before it does not depend on it.
+type making struct {
+	done   chan struct{}
+	kem    *mlkem.DecapsulationKey768
+	public []byte
+	err    error
+}
+
+func (m *making) wait() {
+	if m != nil {
+		<-m.done
+	}
+}
+
+// beginE1 draws the randomness of e1 at once, so that the order of what is drawn
+// is always the same.
+func (h *handshakeState) beginE1() error {
+	seed := new([mlkem.SeedSize]byte)
 	if _, err := io.ReadFull(h.c.rand, seed[:]); err != nil {
-		return nil, fmt.Errorf("noise: randomness: %w", err)
+		return fmt.Errorf("noise: randomness: %w", err)
 	}
-	var err error
-	if h.kem, err = mlkem.NewDecapsulationKey768(seed[:]); err != nil {
-		return nil, fmt.Errorf("noise: KEM key: %w", err)
+	m := &making{done: make(chan struct{})}
+	h.making = m
+	go func() {
+		defer close(m.done)
+		defer clear(seed[:])
+		if m.kem, m.err = mlkem.NewDecapsulationKey768(seed[:]); m.err == nil {
+			m.public = m.kem.EncapsulationKey().Bytes()
+		}
+	}()
+	return nil
+}
+
+func (h *handshakeState) writeE1(dst []byte) ([]byte, error) {
+	m := h.making
+	if m == nil {
+		return nil, errOrder
 	}
-	return h.y.encryptAndHash(dst, h.kem.EncapsulationKey().Bytes())
+	m.wait()
+	h.making = nil
+	if m.err != nil {
+		return nil, fmt.Errorf("noise: KEM key: %w", m.err)
+	}
+	h.kem = m.kem
+	return h.y.encryptAndHash(dst, m.public)
 }
 
 func (h *handshakeState) writeEKEM1(dst []byte) ([]byte, error) {
@@ -377,6 +418,6 @@ func (h *handshakeState) split() (send, receive cipherState, ck [hashLen]byte, e
 func (h *handshakeState) end() {
 	h.failed = true
 	h.y.wipe()
-	h.e, h.kem, h.c.ephemeral = nil, nil, nil
+	h.e, h.kem, h.making, h.c.ephemeral = nil, nil, nil, nil
 	h.c.psks = nil
 }

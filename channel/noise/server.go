@@ -2,12 +2,14 @@ package noise
 
 import (
 	"context"
+	"crypto/ecdh"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
@@ -23,6 +25,8 @@ type Server struct {
 	static    map[Suite][]*knownKey
 	buffers   *buffers
 	pending   crowd.Crowd
+	// last is the suite of the client before.
+	last atomic.Uint32
 }
 
 // Server runs a handshake as the payment server. A client that it does not take
@@ -51,6 +55,13 @@ type visitor struct {
 }
 
 func (k *Server) run(ctx context.Context, rw stream) (*Conn, error) {
+	// The ephemeral key is made while the client makes its first message, for the
+	// suite that it is likely to offer.
+	likely := Suite(k.last.Load())
+	e, err := k.ephemeral(likely)
+	if err != nil {
+		return nil, err
+	}
 	first, err := readHandshake(rw, maxFirst)
 	if err != nil {
 		return nil, err
@@ -70,6 +81,10 @@ func (k *Server) run(ctx context.Context, rw stream) (*Conn, error) {
 	}
 	defer v.psk.Wipe()
 	hc := handshakeConfig{protocol: k.protocols[v.suite][open.purpose], rand: k.c.Rand}
+	k.last.Store(uint32(v.suite))
+	if v.suite == likely {
+		hc.ephemeral = e
+	}
 	hc.prologue = append([]byte(prologueLabel), first[:len(first)-len(message)]...)
 	if open.purpose != channel.PurposeResume {
 		hc.static = v.key
@@ -83,6 +98,15 @@ func (k *Server) run(ctx context.Context, rw stream) (*Conn, error) {
 	}
 	defer h.end()
 	return k.exchange(ctx, rw, h, v, message)
+}
+
+// ephemeral makes a key pair for a suite; none for what is no suite.
+func (k *Server) ephemeral(s Suite) (*ecdh.PrivateKey, error) {
+	p, ok := k.protocols[s][channel.PurposePay]
+	if !ok {
+		return nil, nil
+	}
+	return ephemeral(p.suite.curve, k.c.Rand)
 }
 
 // exchange passes the messages, judges the client and makes the channel.

@@ -4,8 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
-	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"hash"
@@ -80,21 +80,46 @@ func (s suite) nonce(dst *[12]byte, n uint64) []byte {
 }
 
 // hkdf is the HKDF of Noise, 4.3, with as many outputs as out has.
-func (s suite) hkdf(ck, input []byte, out ...*[hashLen]byte) {
-	m := hmac.New(s.newHash, ck)
-	m.Write(input)
+func (y *symmetricState) hkdf(input []byte, out ...*[hashLen]byte) {
 	var temp, last [hashLen]byte
-	m.Sum(temp[:0])
-	m = hmac.New(s.newHash, temp[:])
+	y.hmac(&temp, &y.ck, input, nil)
 	for i, o := range out {
-		if i > 0 {
-			m.Reset()
-			m.Write(last[:])
+		previous := last[:]
+		if i == 0 {
+			previous = nil
 		}
-		m.Write([]byte{byte(i + 1)})
-		m.Sum(last[:0])
+		y.hmac(&last, &temp, previous, []byte{byte(i + 1)})
 		*o = last
 	}
 	clear(temp[:])
 	clear(last[:])
+}
+
+// blockLen is the block length of both hashes.
+const blockLen = 64
+
+// hmac is HMAC (RFC 2104) under a key as long as the hash, of two parts of a
+// text. crypto/hmac makes two hash states a key, and a handshake has many keys;
+// this uses the one that is there.
+func (y *symmetricState) hmac(out, key *[hashLen]byte, first, second []byte) {
+	pad := &y.pad
+	for i := range pad {
+		pad[i] = 0x36
+	}
+	subtle.XORBytes(pad[:], pad[:], key[:])
+	y.digest.Reset()
+	y.digest.Write(pad[:])
+	y.digest.Write(first)
+	y.digest.Write(second)
+	y.digest.Sum(y.inner[:0])
+	for i := range pad {
+		pad[i] ^= 0x36 ^ 0x5C
+	}
+	y.digest.Reset()
+	y.digest.Write(pad[:])
+	y.digest.Write(y.inner[:])
+	y.digest.Sum(out[:0])
+	clear(pad[:])
+	clear(y.inner[:])
+	y.digest.Reset()
 }

@@ -1,6 +1,7 @@
 package noise
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"fmt"
 	"hash"
@@ -90,6 +91,9 @@ type symmetricState struct {
 	cipher cipherState
 	digest hash.Hash
 	ck, h  [hashLen]byte
+	// pad and inner are what hmac works in.
+	pad   [blockLen]byte
+	inner [hashLen]byte
 }
 
 func (y *symmetricState) initialize(s suite, name string) {
@@ -113,14 +117,14 @@ func (y *symmetricState) mixHash(data []byte) {
 func (y *symmetricState) mixKey(input []byte) error {
 	var k [hashLen]byte
 	defer clear(k[:])
-	y.s.hkdf(y.ck[:], input, &y.ck, &k)
+	y.hkdf(input, &y.ck, &k)
 	return y.cipher.set(y.s, k[:])
 }
 
 func (y *symmetricState) mixKeyAndHash(input []byte) error {
 	var h, k [hashLen]byte
 	defer clear(k[:])
-	y.s.hkdf(y.ck[:], input, &y.ck, &h, &k)
+	y.hkdf(input, &y.ck, &h, &k)
 	y.mixHash(h[:])
 	return y.cipher.set(y.s, k[:])
 }
@@ -140,6 +144,13 @@ func (y *symmetricState) decryptAndHash(sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !y.s.gcm && len(plain)%512 == 64 {
+		// From a text so long, as a KEM ciphertext is, the assembly of
+		// x/crypto v0.58.0 returns with the upper halves of the vector
+		// registers in use. Hashing is then a hundred times slower until
+		// something lets go of them, as copying does.
+		plain = bytes.Clone(plain)
+	}
 	y.mixHash(sealed)
 	return plain, nil
 }
@@ -157,7 +168,7 @@ func (y *symmetricState) split() (first, second cipherState, err error) {
 	var a, b [hashLen]byte
 	defer clear(a[:])
 	defer clear(b[:])
-	y.s.hkdf(y.ck[:], nil, &a, &b)
+	y.hkdf(nil, &a, &b)
 	if err = first.set(y.s, a[:]); err == nil {
 		err = second.set(y.s, b[:])
 	}
@@ -167,4 +178,10 @@ func (y *symmetricState) split() (first, second cipherState, err error) {
 func (y *symmetricState) wipe() {
 	y.cipher.wipe()
 	clear(y.ck[:])
+	if y.digest != nil {
+		// What it was last fed lies in its block.
+		clear(y.pad[:])
+		y.digest.Write(y.pad[:])
+		y.digest.Reset()
+	}
 }
