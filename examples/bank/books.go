@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/examples/internal/bank"
+	"github.com/payunit/payunit/payment/host"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/money"
 )
 
-// books is a command that reads a ledger: bank audit, bank report, bank backup. A bank may
+// books is a command about a ledger: bank audit, bank report, bank backup, bank again. A bank may
 // serve from it meanwhile.
 func books(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("bank "+name, flag.ContinueOnError)
@@ -41,12 +42,12 @@ func books(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 			return 2
 		}
 	}
-	if (name == "backup") != (*to != "") {
-		fmt.Fprintf(stderr, "bank %s: -to names the new file of a backup, and of that alone\n", name)
+	if name != "again" && f.NArg() > 0 || name == "again" && f.NArg() != 1 {
+		fmt.Fprintf(stderr, "bank %s: unexpected arguments %q\n", name, f.Args())
 		return 2
 	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "bank %s: unexpected argument %q\n", name, f.Arg(0))
+	if (name == "backup") != (*to != "") {
+		fmt.Fprintf(stderr, "bank %s: -to names the new file of a backup, and of that alone\n", name)
 		return 2
 	}
 	db, l, err := bank.ReadStore(ctx, *store)
@@ -59,6 +60,8 @@ func books(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 	switch name {
 	case "audit":
 		code, err = auditOf(ctx, l, *mark, *asJSON, stdout)
+	case "again":
+		err = sendAgain(ctx, l, f.Arg(0), stdout)
 	case "backup":
 		if err = l.BackUp(ctx, *to); err == nil {
 			fmt.Fprintf(stdout, "the ledger is in %s too\n", *to)
@@ -160,16 +163,66 @@ type balance struct {
 	Amount   string `json:"amount"`
 }
 
+// message is one that the acquirer above has refused.
+type message struct {
+	ID      string `json:"id"`
+	Code    string `json:"code"`
+	Times   int    `json:"times"`
+	Created string `json:"created"`
+}
+
+// standing is what is open at a moment, beside the money.
+type standing struct {
+	owed    int
+	refused []message
+	scripts map[ledger.ScriptState]int
+}
+
+func standingOf(tx ledger.Tx) (standing, error) {
+	s := standing{refused: []message{}, scripts: map[ledger.ScriptState]int{}}
+	err := tx.EachOutgoing(func(o ledger.Outgoing) error {
+		if o.Refused {
+			s.refused = append(s.refused, message{o.ID, o.Code, o.Refusals, o.Created.Format(time.DateTime)})
+		} else {
+			s.owed++
+		}
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	return s, tx.EachScript("", func(x ledger.Script) error { s.scripts[x.State]++; return nil })
+}
+
+func (s standing) print(w io.Writer) {
+	fmt.Fprintf(w, "%d messages are owed to the acquirer above\n", s.owed)
+	for _, m := range s.refused {
+		fmt.Fprintf(w, "  REFUSED by it with code %s, %d times: %s, of %s\n", m.Code, m.Times, m.ID, m.Created)
+	}
+	if n := s.scripts[ledger.ScriptOwed] + s.scripts[ledger.ScriptSent]; n > 0 || s.scripts[ledger.ScriptFailed] > 0 {
+		fmt.Fprintf(w, "%d scripts are owed to cards, %d were refused by them for good\n", n, s.scripts[ledger.ScriptFailed])
+	}
+}
+
+// sendAgain makes a message owed again that the acquirer above has refused.
+func sendAgain(ctx context.Context, l ledger.Ledger, id string, w io.Writer) error {
+	if err := host.SendAgain(ctx, l, id, time.Now()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s is owed again\n", id)
+	return err
+}
+
 // reportOf shows a day's bookings by kind, the merchants' accounts as they are now,
-// and what is owed to the acquirer above.
+// what is owed to the acquirer above and to cards, and what was refused.
 func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool, w io.Writer) error {
 	until := from.Add(24 * time.Hour)
 	sums := map[[2]string]*total{}
 	balances := []balance{}
-	owed := 0
+	var now standing
 	err := l.View(ctx, func(tx ledger.Tx) error {
 		clear(sums)
-		balances, owed = balances[:0], 0
+		balances = balances[:0]
 		err := tx.EachEntry(func(b ledger.Booked) error {
 			if b.Time.Before(from) || !b.Time.Before(until) {
 				return nil
@@ -203,7 +256,8 @@ func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool,
 		if err != nil {
 			return err
 		}
-		return tx.EachOutgoing(func(ledger.Outgoing) error { owed++; return nil })
+		now, err = standingOf(tx)
+		return err
 	})
 	if err != nil {
 		return err
@@ -218,7 +272,11 @@ func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool,
 		balances[i].Amount = decimal(b.Minor, b.Currency)
 	}
 	if asJSON {
-		return json.NewEncoder(w).Encode(map[string]any{"day": from.Format(time.DateOnly), "totals": totals, "balances": balances, "owed_above": owed})
+		return json.NewEncoder(w).Encode(map[string]any{
+			"day": from.Format(time.DateOnly), "totals": totals, "balances": balances,
+			"owed_above": now.owed, "refused_above": now.refused,
+			"scripts_owed": now.scripts[ledger.ScriptOwed] + now.scripts[ledger.ScriptSent], "scripts_refused": now.scripts[ledger.ScriptFailed],
+		})
 	}
 	fmt.Fprintf(w, "%s (UTC)\n", from.Format(time.DateOnly))
 	for _, t := range totals {
@@ -228,7 +286,7 @@ func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool,
 	for _, b := range balances {
 		fmt.Fprintf(w, "  %-28s %14s %s\n", b.Account, b.Amount, b.Currency)
 	}
-	fmt.Fprintf(w, "%d messages are owed to the acquirer above\n", owed)
+	now.print(w)
 	return nil
 }
 

@@ -38,7 +38,7 @@ func main() {
 const demoBalance = 10_000_000
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && slices.Contains([]string{"audit", "report", "backup"}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"audit", "report", "backup", "again"}, args[0]) {
 		return books(ctx, args[0], args[1:], stdout, stderr)
 	}
 	if len(args) > 0 && args[0] == "script" {
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logs := f.String("log", "text", "text|json: the form of what is told about requests")
 	fault := f.String("fault", "", "lost-answer|lost-request|lost-answer-once: cut the channel of the first request, after or before it is booked, and of its repeat")
 	f.Usage = func() {
-		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n       bank audit [flags]   checks the ledger, and names the first entry that is wrong\n       bank report [flags]  shows a day's totals\n       bank activate [flags]         gives a code that enrols a unit at a running bank\n       bank revoke [flags] TERMINAL  takes a terminal of a running bank out of service\n       bank config [flags]  signs what units are told about the bank: its keys, name and time\n       bank backup [flags]  copies the ledger's file while a bank serves from it\n       bank script [flags] -card CARD COMMAND  gives a card a command: unblock its PIN, block it, change its limits\n\n")
+		fmt.Fprintf(stderr, "bank serves payment units and the merchant's orders.\n\nUsage: bank [flags]\n       bank audit [flags]   checks the ledger, and names the first entry that is wrong\n       bank report [flags]  shows a day's totals\n       bank activate [flags]         gives a code that enrols a unit at a running bank\n       bank revoke [flags] TERMINAL  takes a terminal of a running bank out of service\n       bank config [flags]  signs what units are told about the bank: its keys, name and time\n       bank again [flags] MESSAGE    sends what the bank above has refused for good once more; bank report lists it\n       bank backup [flags]  copies the ledger's file while a bank serves from it\n       bank script [flags] -card CARD COMMAND  gives a card a command: unblock its PIN, block it, change its limits\n\n")
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {

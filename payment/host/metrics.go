@@ -27,6 +27,8 @@ type counters struct {
 	times  map[string]*times
 	open   int
 	owed   int
+	// refused is how much of what was owed the acquirer above has refused.
+	refused int
 }
 
 type times struct {
@@ -75,10 +77,10 @@ func (c *counters) opened(n int) {
 	c.open += n
 }
 
-func (c *counters) owes(n int) {
+func (c *counters) owes(n, refused int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owed = n
+	c.owed, c.refused = n, refused
 }
 
 // message counts a financial message with its answer, and how long that took.
@@ -90,7 +92,7 @@ func (c *counters) message(mti, code string, d time.Duration) {
 // WriteMetrics writes what the server has counted since it was made, in
 // Prometheus' text format 0.0.4: channels, messages by type and response code,
 // the time that they took, what was refused and why, and what is owed to the
-// acquirer above as it was last seen. Nothing in it is about one terminal or
+// acquirer above, and what it refused, as that was last seen. Nothing in it is about one terminal or
 // card.
 func (s *Server) WriteMetrics(w io.Writer) error {
 	c := &s.counters
@@ -119,6 +121,7 @@ func (s *Server) WriteMetrics(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "# TYPE payunit_channels_open gauge\npayunit_channels_open %d\n", c.open)
 	fmt.Fprintf(&b, "# TYPE payunit_owed_above gauge\npayunit_owed_above %d\n", c.owed)
+	fmt.Fprintf(&b, "# TYPE payunit_refused_above gauge\npayunit_refused_above %d\n", c.refused)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

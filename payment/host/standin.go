@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/payunit/payunit/cardreader/emv/tags"
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/cardreader/tlv"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/issuer"
@@ -115,6 +116,7 @@ func (s *Server) standIn(tx ledger.Tx, w *work, o ledger.Order, a *ledger.Author
 		advice.Expiry = m.Track2.Expiry()
 	}
 	advice.Track2.Wipe()
+	advice.Track2 = secret.Track2{}
 	advice.PAN.Wipe()
 	advice.PAN = pan.Clone()
 	packed, err := s.c.Dialect.Pack(advice)

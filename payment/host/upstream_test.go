@@ -24,6 +24,8 @@ type chained struct {
 	up *rig
 	// fate says what becomes of a message to the server above.
 	fate func(m *acquirer.Message) fate
+	// refusal is the response code of what is refused.
+	refusal string
 }
 
 // fate is what becomes of a message on its way.
@@ -34,6 +36,7 @@ const (
 	notSent
 	lost
 	answerLost
+	refused // it is answered with the code of refusal
 )
 
 var errLine = errors.New("test: the line is cut")
@@ -50,6 +53,9 @@ func (c *chained) Exchange(ctx context.Context, m *acquirer.Message) (*acquirer.
 		return nil, fmt.Errorf("%w: %w", link.ErrNotSent, errLine)
 	case lost:
 		return nil, fmt.Errorf("%w: %w", link.ErrNoAnswer, errLine)
+	}
+	if f == refused {
+		return m.Response(c.refusal)
 	}
 	b, err := c.s.c.Dialect.Pack(m)
 	if err != nil {
