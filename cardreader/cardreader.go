@@ -22,6 +22,10 @@ var (
 	// ErrCollision: more than one card is in a contactless reader's field
 	// (EMV Contactless Book D, 9.3). The cards have to be taken apart.
 	ErrCollision = errors.New("cardreader: more than one card in the field")
+	// ErrOther: while a contactless reader waited for a card, one was inserted
+	// into the reader beside it, which has it. Only a Reader that watches both
+	// can tell.
+	ErrOther = errors.New("cardreader: a card was inserted instead")
 	// ErrProtocol: the reader or the card broke its transmission protocol, or
 	// the command can't be sent under it.
 	ErrProtocol = errors.New("cardreader: transmission protocol")
@@ -40,7 +44,7 @@ type Reader interface {
 	// Connect waits for a card, powers it and returns it. It returns within
 	// 100 ms of the end of ctx with an error that wraps ctx.Err(). Errors:
 	// ErrNoReader, ErrCardMute, ErrProtocol, ErrBusy, and of contactless
-	// readers that can tell, ErrCollision.
+	// readers that can tell, ErrCollision and ErrOther.
 	Connect(ctx context.Context) (Card, error)
 }
 

@@ -74,7 +74,9 @@ type Config struct {
 	Reader cardreader.Reader
 	// TapReader is where a card or a phone is held to; nil has none. Where
 	// there is one it is used first, for the applications of Terminal that
-	// have contactless data; a card that wants to be inserted goes to Reader.
+	// have contactless data; a card that wants to be inserted goes to Reader, and
+	// so does the payment when TapReader says that one was
+	// (cardreader.ErrOther).
 	TapReader cardreader.Reader
 	// UI is the trusted user interface. No default.
 	UI trusted.UI

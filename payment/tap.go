@@ -126,7 +126,6 @@ func (p *run) tap(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("payment: transaction sequence counter: %w", err)
 	}
-	p.u.tell(PhaseCard, "wait for a card at %s", p.u.c.TapReader.Name())
 	began := p.u.c.Now()
 	people := p.u.pin.people
 	r := p.u.tap.Showing(func(r contactless.UIRequest) { p.show(ctx, r) })
@@ -135,6 +134,9 @@ func (p *run) tap(ctx context.Context) (bool, error) {
 	switch {
 	case errors.Is(err, emv.ErrCancelled):
 		return false, err
+	case errors.Is(err, cardreader.ErrOther) && p.u.c.Reader != nil:
+		p.u.tell(PhaseCard, "a card was inserted")
+		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("%w: %w", ErrCard, err)
 	}
@@ -170,6 +172,7 @@ type waited struct {
 // Connect implements cardreader.Reader.
 func (w waited) Connect(ctx context.Context) (cardreader.Card, error) {
 	u := w.p.u
+	u.tell(PhaseCard, "wait for a card at %s", w.Name())
 	began := u.c.Now()
 	var card cardreader.Card
 	err := u.within(ctx, PhaseInsert, u.c.Limits.Insert, func(ctx context.Context) (err error) {

@@ -3,6 +3,7 @@ package payment_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/contactless/taptest"
+	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/tlv"
@@ -49,6 +51,9 @@ func TestTapped(t *testing.T) {
 		entry   string
 		cvm     string
 		says    string
+		// unauthenticated takes authentication for online out of the reader: the
+		// issuer alone is between the wedge and the money.
+		unauthenticated bool
 	}{
 		{name: "a card", minor: 1234, profile: "default", outcome: payment.Approved, entry: "contactless", cvm: "No CVM required"},
 		{name: "a card with its PIN", minor: 6000, profile: "default", outcome: payment.Approved, entry: "contactless", cvm: "Enciphered PIN verified online"},
@@ -63,17 +68,26 @@ func TestTapped(t *testing.T) {
 			faults: []simcard.Fault{{Action: simcard.Remove, At: simcard.OnExternalAuth, Nth: 1}}},
 		{name: "no funds", minor: cardBalance + 1, profile: "default", outcome: payment.Declined, entry: "chip"},
 		{name: "a wedge that skips the PIN", minor: 6000, profile: "default", outcome: payment.Declined, entry: "contactless", cvm: "verified by the cardholder's device",
-			wedge: altered(tags.CTQ, func(v []byte) { v[0], v[1] = 0x00, 0x80 }), says: "declined"},
+			wedge: altered(tags.CTQ, func(v []byte) { v[0], v[1] = 0x00, 0x80 }), says: "declined", unauthenticated: true},
+		{name: "a wedge that skips the PIN, and the card is authenticated", minor: 6000, profile: "default", outcome: payment.Declined, entry: "contactless",
+			wedge: altered(tags.CTQ, func(v []byte) { v[0], v[1] = 0x00, 0x80 }), says: "not those that it authenticates"},
 		{name: "a wedge that changes the number", minor: 1234, profile: "default", outcome: payment.Declined, entry: "contactless",
-			wedge: altered(tags.Track2, func(v []byte) { copy(v, []byte{0x47, 0x61, 0x73, 0x90, 0x01, 0x07, 0x00, 0x14}) }), says: "declined"},
+			wedge: altered(tags.Track2, func(v []byte) { copy(v, []byte{0x47, 0x61, 0x73, 0x90, 0x01, 0x07, 0x00, 0x14}) }), says: "declined", unauthenticated: true},
+		{name: "a wedge that changes the number, and the card is authenticated", minor: 1234, profile: "default", outcome: payment.Approved, entry: "chip",
+			wedge: altered(tags.Track2, func(v []byte) { copy(v, []byte{0x47, 0x61, 0x73, 0x90, 0x01, 0x07, 0x00, 0x14}) })},
 		{name: "a wedge that changes the profile", minor: 1234, profile: "default", outcome: payment.Declined, entry: "contactless",
-			wedge: altered(tags.AIP, func(v []byte) { v[0] ^= 0x40 }), says: "declined"},
+			wedge: altered(tags.AIP, func(v []byte) { v[0] ^= 0x40 }), says: "declined", unauthenticated: true},
+		{name: "a wedge that changes the profile, and the card is authenticated", minor: 1234, profile: "default", outcome: payment.Declined, entry: "contactless",
+			wedge: altered(tags.AIP, func(v []byte) { v[0] ^= 0x40 }), says: "fDDA failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			cfg := plain()
 			cfg.profile = c.profile
 			cfg.tap = tapped(t, c.profile, c.wedge, c.faults...)
+			if c.unauthenticated {
+				cfg.terminal = func(term *emv.Terminal) { term.Applications[0].Contactless.TTQ.Clear(tags.TTQODAForOnline) }
+			}
 			r := w.rig(cfg)
 			w.order("T", c.minor)
 			got, err := r.unit.Pay(t.Context(), payment.Order{ID: "T"})
@@ -86,7 +100,8 @@ func TestTapped(t *testing.T) {
 			if !strings.Contains(strings.Join(got.Reasons, ";"), c.says) {
 				t.Errorf("reasons %v, want %q", got.Reasons, c.says)
 			}
-			if c.entry == "contactless" && (len(got.Risks) == 0) != (c.profile == "mchip") {
+			// A card that the reader declined leaves nobody at risk.
+			if c.entry == "contactless" && (c.outcome == payment.Approved || c.unauthenticated) && (len(got.Risks) == 0) != (c.profile == "mchip") {
 				t.Errorf("left unchecked: %v", got.Risks)
 			}
 			if len(r.final()) != 1 {
@@ -142,6 +157,61 @@ func TestTappedOrNothing(t *testing.T) {
 	if w.state("T") != "open" {
 		t.Errorf("the order is %s", w.state("T"))
 	}
+}
+
+// TestInsertedMeanwhile: a card is inserted while the unit waits for one in the
+// field; and a terminal that has nothing for tapped cards waits for none.
+func TestInsertedMeanwhile(t *testing.T) {
+	for name, alter := range map[string]func(*emv.Terminal){
+		"inserted": nil,
+		"nothing for tapped cards": func(term *emv.Terminal) {
+			for i := range term.Applications {
+				term.Applications[i].Contactless = nil
+			}
+		},
+	} {
+		w := newWorld(t)
+		cfg := plain()
+		other := &elsewhere{}
+		cfg.tap, cfg.terminal = other, alter
+		r := w.rig(cfg)
+		w.order("T", 1234)
+		got, err := r.unit.Pay(t.Context(), payment.Order{ID: "T"})
+		if err != nil || got.Outcome != payment.Approved || got.Entry != "chip" {
+			t.Errorf("%s: %s by %s, %v", name, got.Outcome, got.Entry, err)
+		}
+		if want := map[bool]int{true: 1}[alter == nil]; other.waited != want {
+			t.Errorf("%s: waited %d times for a tapped card, want %d", name, other.waited, want)
+		}
+	}
+	// Where none can be inserted it is an error, and so is a terminal that takes
+	// no card at all.
+	w := newWorld(t)
+	cfg := plain()
+	cfg.tap, cfg.reader = &elsewhere{}, func(cardreader.Reader) cardreader.Reader { return nil }
+	r := w.rig(cfg)
+	w.order("T", 1234)
+	if _, err := r.unit.Pay(t.Context(), payment.Order{ID: "T"}); !errors.Is(err, cardreader.ErrOther) || !errors.Is(err, payment.ErrCard) {
+		t.Errorf("error %v", err)
+	}
+	c := r.config
+	c.Terminal.Applications = slices.Clone(c.Terminal.Applications)
+	for i := range c.Terminal.Applications {
+		c.Terminal.Applications[i].Contactless = nil
+	}
+	if _, err := payment.New(c); !errors.Is(err, payment.ErrConfig) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// elsewhere is a field beside a slot that a card is put into.
+type elsewhere struct{ waited int }
+
+func (*elsewhere) Name() string { return "field beside a slot" }
+
+func (e *elsewhere) Connect(context.Context) (cardreader.Card, error) {
+	e.waited++
+	return nil, fmt.Errorf("test: %w", cardreader.ErrOther)
 }
 
 // TestTapCancelled stops at once when the app does.

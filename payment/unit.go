@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/payunit/payunit/cardreader/contactless"
 	"github.com/payunit/payunit/cardreader/emv"
@@ -102,7 +103,8 @@ func New(c Config) (*Unit, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	u.kernel = k
-	if c.TapReader != nil {
+	tappable := slices.ContainsFunc(c.Terminal.Applications, func(a emv.Application) bool { return a.Contactless != nil })
+	if c.TapReader != nil && (tappable || c.Reader == nil) {
 		if u.tap, err = u.newTap(); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}

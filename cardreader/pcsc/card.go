@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/cardreader"
-	"github.com/payunit/payunit/cardreader/atr"
 )
 
 // settleTime is how long a card that was just put in, or that another program
@@ -168,9 +167,7 @@ func know(h handle) (facts, error) {
 		return facts{}, err
 	}
 	f := facts{atr: slices.Clone(b), protocol: h.protocol()}
-	if a, err := atr.Parse(b); err == nil {
-		f.pseudo = a.Pseudo()
-	}
+	f.pseudo = interfaceOf(b) == cardreader.Contactless
 	if f.protocol != protocolT0 && f.protocol != protocolT1 {
 		return f, codeProtoMismatch
 	}

@@ -61,6 +61,31 @@ func (s *System) Reader(name string) *Reader { return &Reader{s: s, pattern: nam
 type Reader struct {
 	s       *System
 	pattern string
+	// side is the cards that are waited for.
+	side side
+}
+
+// side is which cards a Reader waits for.
+type side uint8
+
+const (
+	anySide side = iota
+	insertedSide
+	tappedSide
+)
+
+// Inserted is the reader for cards that are inserted alone, Tapped for those that
+// are held to a contactless one: the two readers of a device, or of any. While
+// Tapped waits for a card and one is inserted, its Connect returns
+// cardreader.ErrOther.
+func (r *Reader) Inserted() *Reader { return &Reader{s: r.s, pattern: r.pattern, side: insertedSide} }
+
+// Tapped is the other one of Inserted.
+func (r *Reader) Tapped() *Reader { return &Reader{s: r.s, pattern: r.pattern, side: tappedSide} }
+
+// wants reports whether a card is one to be taken.
+func (r *Reader) wants(st readerState) bool {
+	return r.side == anySide || (interfaceOf(st.atr) == cardreader.Contactless) == (r.side == tappedSide)
 }
 
 var _ cardreader.Reader = (*Reader)(nil)
@@ -89,25 +114,36 @@ func (r *Reader) fits(list []string) []string {
 }
 
 // present waits for a card and returns its reader and the state it was seen in.
+// For a reader of one side alone, the other side's cards are not there, but that
+// who waits for a tapped card is told of an inserted one.
 func (r *Reader) present(ctx context.Context) (readerState, error) {
 	var found readerState
+	other := false
 	err := r.s.watch.wait(ctx, func(now map[string]readerState) bool {
 		for _, n := range r.fits(names(now)) {
 			st := now[n]
-			if st.event&statePresent != 0 && st.event&(stateUnknown|stateUnavailable) == 0 {
-				found = st
+			if st.event&statePresent == 0 || st.event&(stateUnknown|stateUnavailable) != 0 {
+				continue
+			}
+			if r.wants(st) {
+				found, other = st, false
 				return true
 			}
+			other = r.side == tappedSide
 		}
-		return false
+		return other
 	})
+	if err == nil && other {
+		err = cardreader.ErrOther
+	}
 	return found, err
 }
 
 // Connect waits for a card, powers it and returns it: a *Card. A card that is in
 // the reader already is taken at once. It returns within 100 ms of the end of
 // ctx. Errors: ErrService, ErrUnpowered, cardreader.ErrBusy, ErrCardMute,
-// ErrProtocol, in an *Error that says what to do, or one that wraps ctx.Err().
+// ErrProtocol, in an *Error that says what to do, ErrOther of a Tapped reader, or
+// one that wraps ctx.Err().
 func (r *Reader) Connect(ctx context.Context) (cardreader.Card, error) {
 	for {
 		st, err := r.present(ctx)

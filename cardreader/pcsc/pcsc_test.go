@@ -405,6 +405,73 @@ func TestResetAndKinds(t *testing.T) {
 	}
 }
 
+// TestSides: a reader for one side takes the cards of that side alone, and who waits
+// for a tapped card is told of an inserted one.
+func TestSides(t *testing.T) {
+	tapped := func() *plastic {
+		return &plastic{atr: unhex("3B8F8001804F0CA000000306030001000000006A"), protocol: protocolT1}
+	}
+	for _, c := range []struct {
+		name    string
+		a, b    *plastic
+		pattern string
+		tapped  bool
+		want    string // the reader, "other", or "none"
+	}{
+		{"a tapped card", tapped(), nil, "", true, "A"},
+		{"an inserted card", t1(), nil, "", false, "A"},
+		{"both, for the tapped", t1(), tapped(), "", true, "B"},
+		{"both, the other way", tapped(), t1(), "", true, "A"},
+		{"both, for the inserted", tapped(), t1(), "", false, "B"},
+		{"inserted meanwhile", nil, t1(), "", true, "other"},
+		{"tapped meanwhile", tapped(), nil, "", false, "none"},
+		{"in another reader than the named one", nil, t1(), "A", true, "none"},
+		{"in the named one", t1(), nil, "A", true, "other"},
+		{"nothing", nil, nil, "", true, "none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake("A", "B")
+			for name, p := range map[string]*plastic{"A": c.a, "B": c.b} {
+				if p != nil {
+					f.insert(name, p)
+				}
+			}
+			r := newSystem(Config{}, f).Reader(c.pattern)
+			side := r.Inserted()
+			if c.tapped {
+				side = r.Tapped()
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if c.want == "none" {
+				// The service has told all that there is when it is waited for.
+				go func() {
+					settled(t, "the wait", func() bool { return f.waited() > 0 })
+					cancel()
+				}()
+			}
+			card, err := side.Connect(ctx)
+			got := ""
+			switch {
+			case errors.Is(err, cardreader.ErrOther):
+				got = "other"
+			case errors.Is(err, context.Canceled):
+				got = "none"
+			case err != nil:
+				t.Fatal(err)
+			default:
+				got = card.(*Card).Reader()
+				if err := card.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
 // TestResetLeft: a reset that nobody waits for changes nothing that is read.
 func TestResetLeft(t *testing.T) {
 	f := newFake("A")

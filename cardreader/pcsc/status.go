@@ -3,6 +3,9 @@ package pcsc
 import (
 	"context"
 	"slices"
+
+	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/atr"
 )
 
 // Status is what is known of a reader.
@@ -13,6 +16,15 @@ type Status struct {
 	// ATR is the card's answer to reset; nil when there is no card, or it was
 	// not powered yet.
 	ATR []byte
+}
+
+// interfaceOf tells by the answer to reset how a card is there: contactless
+// readers make a pseudo-ATR (PC/SC part 3).
+func interfaceOf(b []byte) cardreader.Interface {
+	if a, err := atr.Parse(b); err == nil && a.Pseudo() {
+		return cardreader.Contactless
+	}
+	return cardreader.Contact
 }
 
 // Watch tells of all readers, once as they are and then with each change:

@@ -27,6 +27,10 @@ type Profile struct {
 	// Applications are in the order in which partial selection finds them.
 	Applications []Application
 
+	// Tapped says that the profile is about its contactless side; by contact it
+	// is as the default is.
+	Tapped bool
+
 	// UnknownCA keeps the card's CA key out of WriteCAPK, Revoked puts its
 	// issuer certificate on WriteCAPK's list of revoked ones.
 	UnknownCA, Revoked bool

@@ -4,7 +4,13 @@ import "time"
 
 // addTaps adds the profiles that are about the contactless side. By contact they
 // are as the default is.
-func addTaps(add func(name, text, pan string, alter func(*Profile, *Application))) {
+func addTaps(addAny func(name, text, pan string, alter func(*Profile, *Application))) {
+	add := func(name, text, pan string, alter func(*Profile, *Application)) {
+		addAny(name, text, pan, func(p *Profile, a *Application) {
+			p.Tapped = true
+			alter(p, a)
+		})
+	}
 	add("phone", "contactless: a phone whose holder unlocks it after a first tap", "4761739001070014", func(_ *Profile, a *Application) {
 		*a.Contactless = Contactless{Kernel: 3, KernelID: []byte{0x03}, Device: true, OnlineOnly: true}
 	})

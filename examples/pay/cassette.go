@@ -74,6 +74,10 @@ func played(o options, t *cassette.Tape, stderr io.Writer) (options, error) {
 	if err != nil {
 		return p, fmt.Errorf("-%s: the cassette's arguments: %w", o.reader, err)
 	}
+	if p.face == faceAny {
+		// So it was where the choice was not recorded.
+		p.face = faceContact
+	}
 	p.json, p.reader, p.tape = o.json, o.reader, t
 	return p, nil
 }
@@ -114,7 +118,7 @@ func (d *demonstration) record() error {
 		d.closing = append(d.closing, s.Close)
 		w = s
 	}
-	s := cassette.Setup{Arguments: arguments(d.o.args)}
+	s := cassette.Setup{Arguments: append(arguments(d.o.args), "-interface="+d.o.face)}
 	if s.Terminal, err = compacted(d.terminalJSON()); err != nil {
 		return fmt.Errorf("-terminal: %w", err)
 	}

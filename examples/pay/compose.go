@@ -109,6 +109,9 @@ func compose(ctx context.Context, o options, s *screen, stdin *os.File, stdout i
 	if d.fault, err = findFault(o.fault); err != nil {
 		return nil, err
 	}
+	if d.o.face, err = d.sides(); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(context.Context) error{d.folder, d.startBank} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, d.close(payment.Result{}, nil))

@@ -81,7 +81,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.partial, "partial", false, "the bank in this process takes a part of a sale's amount where the card's account has no more, as bank -partial does; try -card low-balance")
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
-	f.StringVar(&o.face, "interface", "contact", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do")
+	f.StringVar(&o.face, "interface", "", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do;\nempty: both, and contact with -pin, a keypad, -cancel pin, a card or a card's fault that are about inserted cards;\nof PC/SC readers the one that gets a card; of a recording, its card's")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
 	f.StringVar(&o.serverKey, "server-key", "", "hex of the public key that the bank has to have as the unit enrols; empty takes any that knows the code")
@@ -195,11 +195,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case o.passphrase != "" && !o.cassette && !strings.HasPrefix(o.reader, "replay:"):
 		return bad("-passphrase-file seals what -cassette records and opens what -reader replay:FILE names: neither is given")
 	}
-	if o.face != faceContact && o.face != faceContactless && o.face != faceBoth {
+	if o.face != faceAny && o.face != faceContact && o.face != faceContactless && o.face != faceBoth {
 		return bad("-interface: %q is none of contact, contactless, both", o.face)
 	}
-	if o.face == faceBoth && !strings.HasPrefix(o.reader, "sim") {
-		return bad("-interface both is for the software card: name the interface that the card is at")
+	if o.face == faceBoth && strings.HasPrefix(o.reader, "replay:") {
+		return bad("-interface both is for cards: a recording has the interface that its card was at")
 	}
 	if enrols != "" {
 		if o.activation != "" || o.rotate {

@@ -30,6 +30,7 @@ func (d *demonstration) readers() (insert, tap cardreader.Reader, err error) {
 
 // The values of -interface.
 const (
+	faceAny         = ""
 	faceContact     = "contact"
 	faceContactless = "contactless"
 	faceBoth        = "both"
@@ -38,6 +39,34 @@ const (
 // inserts and taps report which readers the unit has.
 func (o options) inserts() bool { return o.face != faceContactless }
 func (o options) taps() bool    { return o.face == faceContactless || o.face == faceBoth }
+
+// sides is -interface, chosen where it was not given: a card that has both sides
+// is tapped first, unless the run is about what is done with inserted cards.
+func (d *demonstration) sides() (string, error) {
+	if d.o.face != faceAny {
+		return d.o.face, nil
+	}
+	kind, name, _ := strings.Cut(d.o.reader, ":")
+	switch kind {
+	case "replay":
+		t, err := recording(name)
+		if err == nil && t.Interface == cardreader.Contactless {
+			return faceContactless, nil
+		}
+		return faceContact, err
+	case "sim":
+		p, err := simcard.LookupProfile(d.o.card)
+		if err != nil {
+			return "", err
+		}
+		plain := d.o.card == "" || d.o.card == "default"
+		inserted := d.o.pin != "" || d.o.asks || d.o.cancelAt == "pin" || d.fault.card != ""
+		if !p.Tapped && (!plain || inserted) {
+			return faceContact, nil
+		}
+	}
+	return faceBoth, nil
+}
 
 // reader is one of them, recorded when -trace asks for it: the second card of a
 // payment, or a card's second tap, in a file of its own.
@@ -79,13 +108,28 @@ func (d *demonstration) bareReader(tapped bool) (cardreader.Reader, error) {
 		if err != nil {
 			return nil, fmt.Errorf("-reader pcsc: %w", err)
 		}
-		return s.Reader(name), nil
+		r := s.Reader(name)
+		switch {
+		case d.o.face != faceBoth:
+			return r, nil
+		case tapped:
+			return r.Tapped(), nil
+		}
+		return r.Inserted(), nil
 	}
 	return nil, fmt.Errorf("-reader %s: want sim, pcsc, pcsc:NAME or replay:FILE", d.o.reader)
 }
 
 // replay is a card that gives a recorded one's answers.
 func replay(file string) (cardreader.Reader, error) {
+	t, err := recording(file)
+	if err != nil {
+		return nil, err
+	}
+	return trace.NewReader("recording "+filepath.Base(file), t), nil
+}
+
+func recording(file string) (*trace.Trace, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("-reader replay: %w", err)
@@ -95,7 +139,7 @@ func replay(file string) (cardreader.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-reader replay:%s: %w", file, err)
 	}
-	return trace.NewReader("recording "+filepath.Base(file), t), nil
+	return t, nil
 }
 
 func (d *demonstration) softwareCard(tapped bool) (cardreader.Reader, error) {

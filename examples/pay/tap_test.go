@@ -2,9 +2,64 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// TestSides: what has both sides is tapped first, and inserted where that does not
+// do; what is about inserted cards is inserted.
+func TestSides(t *testing.T) {
+	for _, c := range []struct{ args, entry, cvm, oda string }{
+		{"", "contactless", "No CVM required", "DDA ok"},
+		{"-card default -amount 50.00", "contactless", "Enciphered PIN verified online", "DDA ok"},
+		{"-type refund", "contactless", "", ""},
+		{"-type preauth", "contactless", "", ""},
+		{"-type cashback", "contactless", "", ""},
+		{"-type balance", "contactless", "", ""},
+		{"-type verification", "contactless", "", ""},
+		{"-card mchip", "contactless", "No CVM required", "CDA ok"},
+		{"-card phone-unlocked -pin 1234 -amount 50.00", "contactless", "verified by the cardholder's device", ""},
+		{"-card tap-insert", "chip", "Enciphered PIN verified online", "DDA ok"},
+		{"-interface both -pin 1234", "contactless", "No CVM required", ""},
+		{"-interface both -card cda", "contactless", "No CVM required", ""},
+		{"-interface contact", "chip", "Enciphered PIN verified online", "DDA ok"},
+		{"-interface contact -card mchip", "chip", "Enciphered PIN verified online", ""},
+		{"-pin 1234", "chip", "Enciphered PIN verified online", "DDA ok"},
+		{"-card cda", "chip", "Enciphered PIN verified online", "CDA ok"},
+		{"-fault card:delay=1ms@gpo", "chip", "", ""},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			code, out, errs := pay(t, append(strings.Fields(c.args), "-json")...)
+			var got struct{ Outcome, Entry, CVM, ODA string }
+			if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitDone {
+				t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
+			}
+			if got.Entry != c.entry || c.cvm != "" && got.CVM != c.cvm || c.oda != "" && got.ODA != c.oda {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// TestTappedRecordings: a recording of a tapped card is tapped again, and so is a
+// cassette's, whose choice is in it.
+func TestTappedRecordings(t *testing.T) {
+	for _, more := range []string{"", "-cassette"} {
+		file := filepath.Join(t.TempDir(), "tap.jsonl")
+		args := append(strings.Fields(more), "-json", "-trace", file, "-seed", "7", "-now", "2027-03-04T05:06:07Z")
+		if code, out, errs := pay(t, args...); code != exitDone {
+			t.Fatalf("exit %d\n%s%s", code, out, errs)
+		}
+		code, out, errs := pay(t, "-json", "-reader", "replay:"+file, "-seed", "7", "-now", "2027-03-04T05:06:07Z")
+		if !strings.Contains(out, `"entry":"contactless"`) || more != "" && code != exitDone {
+			t.Errorf("%q: exit %d\n%s%s", more, code, out, errs)
+		}
+	}
+	if code, _, errs := pay(t, "-interface", "both", "-reader", "replay:x.jsonl"); code != exitUsage || !strings.Contains(errs, "a recording has the interface") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
 
 // TestContactless pays by tapping: what was verified, what the cardholder was
 // told, where the card had to be inserted instead.

@@ -34,6 +34,8 @@ func kinds() []struct {
 		{"deadline", context.DeadlineExceeded},
 		{"card-removed", cardreader.ErrCardRemoved},
 		{"card-mute", cardreader.ErrCardMute},
+		{"card-collision", cardreader.ErrCollision},
+		{"card-inserted", cardreader.ErrOther},
 		{"no-reader", cardreader.ErrNoReader},
 		{"reader-busy", cardreader.ErrBusy},
 		{"card-protocol", cardreader.ErrProtocol},

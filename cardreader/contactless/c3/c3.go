@@ -3,7 +3,8 @@
 // data authentication, cardholder verification by card transaction qualifiers,
 // dynamic reader limits and issuer update processing.
 //
-// It has no magnetic stripe mode: a card that has nothing else is not accepted.
+// It has no magnetic stripe mode: a card that has nothing else is not accepted. The
+// check for cash machines (5.5.1.5), an option of theirs, is not there.
 package c3
 
 import (
