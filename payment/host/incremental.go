@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/payunit/payunit/payment/acquirer"
@@ -50,6 +51,9 @@ func (s *Server) raise(ctx context.Context, tx ledger.Tx, w *work) (a ledger.Aut
 	case *w.m.Amount != o.Amount:
 		return a, o, reply{code: codeAmount, said: "refused: the amount is not the order's"}, nil
 	}
+	if code, refused := o.State.Refused(); refused {
+		return a, o, reply{code: code, said: "refused: as it was before"}, nil
+	}
 	held, err := tx.Order(o.Original)
 	if err == nil {
 		held, err = asPaid(tx, held)
@@ -64,12 +68,26 @@ func (s *Server) raise(ctx context.Context, tx ledger.Tx, w *work) (a ledger.Aut
 	return a, o, reply{}, nil
 }
 
+// refuseIncrement makes the refusal of an incremental order last, where it was one of the
+// order: a copy of the request that comes late would otherwise be taken where its
+// terminal was told that it is refused.
+func refuseIncrement(tx ledger.Tx, o ledger.Order, r reply) (reply, error) {
+	if o.Type != string(trade.Incremental) || o.State != ledger.OrderOpen || r.code == codeAmount {
+		return r, nil
+	}
+	o.State = ledger.OrderRefused(r.code)
+	return r, tx.PutOrder(o)
+}
+
 // increment carries out the 0100 of an incremental order: the card's account
-// holds its amount more, once.
+// holds its amount more, once. An order that is refused stays so.
 func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, error) {
 	a, o, r, err := s.raise(ctx, tx, w)
-	if err != nil || r.code != "" {
+	if err != nil {
 		return r, err
+	}
+	if r.code != "" {
+		return refuseIncrement(tx, o, r)
 	}
 	whole, err := a.Amount.Add(o.Amount)
 	if err != nil {
@@ -81,7 +99,7 @@ func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, e
 			return reply{}, err
 		}
 		if !d.Approved() {
-			return reply{code: d.Code, said: "issuer: " + d.Reason}, nil
+			return refuseIncrement(tx, o, reply{code: d.Code, said: "issuer: " + d.Reason})
 		}
 	}
 	more := a
@@ -104,18 +122,36 @@ func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, e
 
 // routeIncrement has the acquirer above decide about an increment. Nothing is
 // written down before its answer: the unit asks until it has one, and the
-// acquirer takes each order once.
+// acquirer takes each order once. What it is still to be told of the
+// pre-authorisation goes before.
 func (s *Server) routeIncrement(ctx context.Context, w *work) (reply, error) {
 	var r reply
+	var hold *ledger.Outgoing
 	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
+		hold = nil
 		_, err := s.sender(tx, w)
-		if err == nil {
-			_, _, r, err = s.raise(ctx, tx, w)
+		if err != nil {
+			return err
 		}
+		var a ledger.Authorisation
+		if a, _, r, err = s.raise(ctx, tx, w); err != nil || r.code != "" {
+			return err
+		}
+		owed, err := tx.Outgoing(outgoingID("hold", a.Key))
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil
+		}
+		hold = &owed
 		return err
 	})
 	if err != nil {
 		return reply{}, err
+	}
+	if hold != nil {
+		if done, refused, err := s.forward(ctx, *hold); err != nil || !done && !refused {
+			s.tell(w.terminal.ID, w.m.Order, "the acquirer has not acknowledged what an increment is of, which is asked again: %v", err)
+			return reply{}, errUnderWay
+		}
 	}
 	if r.code == "" {
 		up := w.m.Clone()
@@ -140,6 +176,18 @@ func (s *Server) routeIncrement(ctx context.Context, w *work) (reply, error) {
 		t, err := s.sender(tx, w)
 		if err != nil {
 			return err
+		}
+		// Another copy of the request may have been answered meanwhile.
+		_, o, now, err := s.raise(ctx, tx, w)
+		switch {
+		case err != nil:
+			return err
+		case now.code == codeApproved:
+			r = now
+		default:
+			if r, err = refuseIncrement(tx, o, refused); err != nil {
+				return err
+			}
 		}
 		return tx.PutTerminal(t)
 	})

@@ -46,6 +46,9 @@ func TestIncremental(t *testing.T) {
 	u.want("again under the first type", u.increment("i1", m, 500), codeApproved)
 	r.booked("raised once", 1500, 1500, 0)
 	u.want("the next", u.increment("i2", m, 250), codeApproved)
+	again := u.completion(m, "")
+	again.MTI = "0121"
+	u.want("the advice that held it, once more", again, codeApproved)
 	r.booked("raised twice", 1750, 1750, 0)
 	r.state("raised", "p1", trade.Held)
 	r.state("raised", "i1", trade.Paid)
@@ -64,7 +67,7 @@ func TestIncremental(t *testing.T) {
 	u.want("after the completion", u.increment("i3", m, 1), codeInvalid)
 	u.want("repeat after the completion", u.repeat(first), codeApproved)
 	u.want("void after the completion", u.void("v1", m), codeAmount)
-	r.state("never", "i3", trade.Open)
+	r.state("never", "i3", trade.Refused)
 	r.booked("in the end", 1700, 0, 1700)
 	if err := r.place("i4", trade.Incremental, "p1", 1); !errors.Is(err, ErrOrder) {
 		t.Errorf("an order for what is completed: got %v, want ErrOrder", err)
@@ -115,6 +118,82 @@ func TestIncrementalRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.want("more than there is", u.increment("i1", m, much), issuer.CodeFunds)
-	r.state("refused", "i1", trade.Open)
+	r.state("refused", "i1", trade.Refused)
 	r.booked("as it was", 1000, 1000, 0)
+}
+
+// TestIncrementalRefusedForGood: a copy of a request that was refused is refused
+// whenever it comes, and so is the order when its terminal asks again.
+func TestIncrementalRefusedForGood(t *testing.T) {
+	r := newRig(t)
+	u := r.enrol(1, 4)
+	m := u.held("p1", 1000)
+	if err := errors.Join(r.place("i1", trade.Incremental, "p1", opening-1), r.place("i2", trade.Incremental, "p1", 10)); err != nil {
+		t.Fatal(err)
+	}
+	u.want("of another amount", u.increment("i2", m, 11), codeAmount)
+	late := u.increment("i1", m, opening-1)
+	u.want("more than there is", u.increment("i1", m, opening-1), issuer.CodeFunds)
+	r.state("refused", "i1", trade.Refused)
+	if err := r.place("v1", trade.Void, "p1", 1000); err != nil {
+		t.Fatal(err)
+	}
+	more := u.held("p2", 1)
+	u.want("void", u.void("v1", m), codeApproved)
+	u.want("a late copy", late, issuer.CodeFunds)
+	if err := r.place("i1", trade.Incremental, "p1", opening-1); err != nil {
+		t.Errorf("the same order again: %v", err)
+	}
+	r.booked("what is held", 1, 1, 0)
+	if err := r.place("i3", trade.Incremental, "p2", opening); err != nil {
+		t.Fatal(err)
+	}
+	u.want("more than there is again", u.increment("i3", more, opening), issuer.CodeFunds)
+	var got trade.Trade
+	if err := u.ask(trade.KindTradeRequest, trade.TradeRequest{Order: "i3"}, &got); err != nil || got.State != trade.Open || got.Original == nil {
+		t.Errorf("its trade: %+v, %v", got, err)
+	}
+	if err := u.ask(trade.KindCancel, trade.Cancel{Order: "i3", Reason: "cardholder"}, &struct{}{}); err != nil {
+		t.Errorf("cancelled: %v", err)
+	}
+	r.state("another amount was said, and no more", "i2", trade.Open)
+}
+
+// TestIncrementalAbove: the acquirer holds what was asked of it, in its order,
+// whatever answers were lost; and a void lets go of all of it.
+func TestIncrementalAbove(t *testing.T) {
+	c := newChain(t)
+	u := c.enrol(1, 4)
+	m := u.held("p1", 1000)
+	if err := errors.Join(c.place("i1", trade.Incremental, "p1", 500), c.place("i2", trade.Incremental, "p1", opening), c.place("v1", trade.Void, "p1", 1000)); err != nil {
+		t.Fatal(err)
+	}
+	c.fate = func(m *acquirer.Message) fate {
+		if m.MTI[:3] == "012" {
+			return answerLost
+		}
+		return arrives
+	}
+	if _, err := u.send(u.increment("i1", m, 500)); code(err) != trade.CodeBusy {
+		t.Errorf("before the acquirer acknowledged what it is of: %v", err)
+	}
+	c.fate = func(m *acquirer.Message) fate {
+		if m.MTI[:3] == "010" {
+			return answerLost
+		}
+		return arrives
+	}
+	if _, err := u.send(u.increment("i1", m, 500)); code(err) != trade.CodeBusy {
+		t.Errorf("an answer that is lost: %v", err)
+	}
+	c.up.booked("above, raised", 1500, 1500, 0)
+	c.booked("here", 0, 1000, 0)
+	c.fate = nil
+	late := u.increment("i2", m, opening)
+	u.want("more than there is", u.increment("i2", m, opening), issuer.CodeFunds)
+	c.state("refused", "i2", trade.Refused)
+	u.want("a late copy", late, issuer.CodeFunds)
+	u.want("void", u.void("v1", m), codeApproved)
+	u.want("asked again after the void", u.increment("i1", m, 500), codeInvalid)
+	c.settled("in the end", 0, 0, 0)
 }

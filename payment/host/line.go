@@ -158,7 +158,10 @@ func (s *Server) lineFollowUp(tx ledger.Tx, w *work, a *ledger.Authorisation, na
 	stands := a.State == ledger.AuthCompleted || a.State == ledger.AuthHeld || a.State == ledger.AuthVoided
 	switch {
 	case m.MTI[:3] == "040" && m.Reason == acquirer.ReasonCancelled && stands:
-		m.Order += "/void"
+		// A void is of the whole. Where an answer to an increment was lost,
+		// the other server knows of less.
+		whole := a.Amount
+		m.Order, m.Amount = m.Order+"/void", &whole
 		return lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(trade.Void), Amount: a.Amount, Original: a.Order})
 	case increments(m):
 		// Several may raise one original: each has its terminal's name.

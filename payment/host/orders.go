@@ -101,6 +101,9 @@ func (s *Server) OrderState(ctx context.Context, id string) (trade.State, error)
 	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
 		o, err := tx.Order(id)
 		state = trade.State(o.State)
+		if _, refused := o.State.Refused(); refused {
+			state = trade.Refused
+		}
 		return err
 	})
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -144,6 +147,9 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 		out = trade.Trade{
 			Order: o.ID, Type: trade.Type(o.Type), State: trade.State(o.State), Amount: o.Amount, Merchant: t.Merchant, Time: s.c.Now().UTC(),
 		}
+		if _, refused := o.State.Refused(); refused {
+			out.State = trade.Open
+		}
 		if s.c.PINPolicy != nil {
 			out.PIN = s.c.PINPolicy(t.ID)
 		}
@@ -184,7 +190,7 @@ func (s *Server) cancel(ctx context.Context, p *peer, e trade.Envelope) (trade.E
 		if err != nil {
 			return err
 		}
-		if o.State != ledger.OrderOpen {
+		if _, refused := o.State.Refused(); o.State != ledger.OrderOpen && !refused {
 			return &trade.Error{Code: trade.CodeRefused, Text: "something is booked for the order; reverse it"}
 		}
 		return nil

@@ -26,13 +26,15 @@ func asPaid(tx ledger.Tx, o ledger.Order) (ledger.Order, error) {
 	return o, nil
 }
 
-// taken reports whether a reversal is of what was authorised: of the part that was
-// approved, or of the whole by a terminal that did not get the answer.
+// taken reports whether an advice or a reversal is of what was authorised: a
+// reversal of the part that was approved, or of the whole by a terminal that did
+// not get the answer; the advice that holds a pre-authorisation, also when it is
+// repeated after that was raised.
 func taken(tx ledger.Tx, w *work, a *ledger.Authorisation) (bool, error) {
 	if *w.m.Amount == a.Amount {
 		return true, nil
 	}
-	if a.ResponseCode != codePartial || w.m.MTI[1] != '4' {
+	if hold := w.m.MTI[:3] == "012"; !hold && (a.ResponseCode != codePartial || w.m.MTI[1] != '4') {
 		return false, nil
 	}
 	o, err := tx.Order(a.Order)

@@ -78,7 +78,7 @@ func TestWorld(t *testing.T) {
 	close(seeds)
 	wg.Wait()
 	// A world in which nothing gets done proves nothing.
-	for _, k := range []string{"sale", "cashback", "refund", "void", "preauth", "completion"} {
+	for _, k := range []string{"sale", "cashback", "refund", "void", "preauth", "completion", "incremental"} {
 		if uint64(counts["paid "+k]) < *simSeeds/20 && !*simTrace {
 			t.Errorf("%d orders of type %s were paid in all", counts["paid "+k], k)
 		}

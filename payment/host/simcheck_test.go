@@ -92,6 +92,9 @@ func (w *simWorld) check() {
 		default:
 			want = ledger.OrderPaid
 		}
+		if _, refused := got.Refused(); refused && o.Type == trade.Incremental {
+			got = ledger.OrderOpen
+		}
 		if got != want && !(got == "" && want == ledger.OrderOpen) {
 			w.wrong("order %s, a %s, is %q at the server, and %q by what the units keep", id, o.Type, got, want)
 		}
@@ -112,14 +115,18 @@ func (w *simWorld) check() {
 			if !taken[id] {
 				held += o.Amount.Minor
 			}
+		case trade.Incremental:
+			if !taken[o.Original] && !undone[o.Original] {
+				held += o.Amount.Minor
+			}
 		}
 	}
-	from := "cards"
+	from := balances["cards"]
 	if w.above != nil {
-		from = upstreamAccount
+		from += balances[upstreamAccount] + balances[standInAccount]
 		w.checkAbove(merchant, held)
 	}
-	if balances["merchant/M1"] != merchant || balances["pending/M1"] != held || balances[from] != -merchant-held {
+	if balances["merchant/M1"] != merchant || balances["pending/M1"] != held || from != -merchant-held {
 		w.wrong("balances %v; by what the units keep, the merchant has %d, %d is held", balances, merchant, held)
 	}
 	w.promises(paid)
@@ -178,7 +185,8 @@ func (w *simWorld) promises(paid map[string]*simTold) {
 	for id, told := range w.told {
 		for _, t := range told {
 			kept := paid[id] != nil && paid[id].unit == t.unit && paid[id].result.RRN == t.result.RRN
-			refusable := w.orders[id].Type == trade.Void || w.orders[id].Type == trade.Completion
+			ty := w.orders[id].Type
+			refusable := ty == trade.Void || ty == trade.Completion || ty == trade.Incremental
 			switch {
 			case t.result.Outcome == payment.Approved && !kept:
 				w.wrong("order %s: the app of unit %d was told that %s is approved, which is not so", id, t.unit, t.result.RRN)

@@ -470,6 +470,33 @@ func (r simReader) Connect(ctx context.Context) (cardreader.Card, error) {
 	return removable{c, r.u.w}, nil
 }
 
+// planHeld orders a pre-authorisation, now and then increments of it, and what
+// becomes of it: a completion, or a void. An increment may be of more than the card
+// has.
+func (w *simWorld) planHeld(minor int64, add func(ty trade.Type, minor int64, original string) string) {
+	held := add(trade.Preauth, minor, "")
+	whole := minor
+	for range w.r.IntN(3) {
+		more := 1 + w.r.Int64N(minor)
+		if w.r.IntN(8) == 0 {
+			more = simOpening
+		} else {
+			whole += more
+		}
+		add(trade.Incremental, more, held)
+	}
+	switch n := w.r.IntN(8); {
+	case n == 0:
+		add(trade.Void, minor, held)
+	case n == 1:
+		add(trade.Void, whole, held)
+	case n < 5:
+		add(trade.Completion, 1+w.r.Int64N(minor), held)
+	default:
+		add(trade.Completion, 1+w.r.Int64N(whole), held)
+	}
+}
+
 // plan gives each unit its orders: sales and what may follow them.
 func (w *simWorld) plan(t testing.TB) {
 	t.Helper()
@@ -494,7 +521,7 @@ func (w *simWorld) plan(t testing.TB) {
 			case 1:
 				add(u, trade.Refund, 1+w.r.Int64N(minor), 0, add(u, trade.Sale, minor, 0, ""))
 			case 2:
-				add(u, trade.Completion, 1+w.r.Int64N(minor), 0, add(u, trade.Preauth, minor, 0, ""))
+				w.planHeld(minor, func(ty trade.Type, minor int64, original string) string { return add(u, ty, minor, 0, original) })
 			case 3:
 				add(u, trade.Cashback, minor, 1+w.r.Int64N(minor), "")
 			default:

@@ -156,6 +156,9 @@ const (
 	Paid State = "paid"
 	// Voided: it was paid and that was undone; it can't be paid again.
 	Voided State = "voided"
+	// Refused: it is an incremental that was refused, for good. A terminal is
+	// told Open, and its request is refused again.
+	Refused State = "refused"
 )
 
 // Trade is an order as the server will charge it.

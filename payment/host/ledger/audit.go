@@ -299,6 +299,7 @@ func (a *auditor) order(o Order) error {
 	asked, isAsked := a.asked[o.Authorisation]
 	undone, isVoided := a.voided[o.Authorisation]
 	taken, isTaken := a.taken[o.Authorisation]
+	_, refused := o.State.Refused()
 	switch {
 	case o.Type == "completion" && booked:
 		a.wrong("order %s is a completion and booked by %s", o.ID, live.Key)
@@ -309,6 +310,9 @@ func (a *auditor) order(o Order) error {
 		a.wrong("order %s is an incremental and booked by %s", o.ID, live.Key)
 	case o.Type == "incremental" && o.State == OrderPaid:
 		a.increment(o)
+	case refused && (o.Type != "incremental" || booked):
+		a.wrong("order %s, a %s, is refused", o.ID, o.Type)
+	case refused:
 	case o.State == OrderVoided && (!isVoided || undone.Order != o.ID):
 		a.wrong("order %s is voided, its authorisation is not", o.ID)
 	case o.State == OrderVoided && booked:

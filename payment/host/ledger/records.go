@@ -20,6 +20,18 @@ const (
 	OrderVoided  OrderState = "voided"  // it was paid, and that was undone
 )
 
+// OrderRefused is the state of an incremental that was refused with a response
+// code, for good: its requests have no numbers of their own, and a late copy of one
+// could not be told from another.
+func OrderRefused(code string) OrderState { return OrderState(refusedPrefix + code) }
+
+const refusedPrefix = "refused/"
+
+// Refused returns the response code of an order that was refused for good.
+func (s OrderState) Refused() (code string, ok bool) {
+	return strings.CutPrefix(string(s), refusedPrefix)
+}
+
 // Order is what a merchant wants to be paid.
 type Order struct {
 	ID string
