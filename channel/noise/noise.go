@@ -83,7 +83,7 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 	if ctx.Err() != nil {
 		o.err = fmt.Errorf("channel: handshake: %w", errors.Join(crowd.Ending(ctx), o.err))
 	} else if !errors.Is(o.err, channel.ErrRefused) {
-		refuse(s)
+		patient.LastWord(ctx, s, func() error { return writeFrame(s, frameRefusal, nil) })
 	}
 	_ = s.Close()
 	if o.conn != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/internal/patient"
 )
 
 // Limits of a channel: a new handshake is due after them. TLS may seal more
@@ -173,10 +174,12 @@ func (c *Conn) abort(reason error) {
 
 // giveUp ends a channel whose handshake failed; tell sends the peer the one fixed
 // answer before, as far as it still reads.
-func (c *Conn) giveUp(tell bool) {
+func (c *Conn) giveUp(ctx context.Context, tell bool) {
 	if tell && c.write.TryLock() {
-		_ = c.rw.SetWriteDeadline(time.Now().Add(grace))
-		_, _ = c.writeFrameLocked(frameRefusal, flagLast, nil)
+		patient.LastWord(ctx, c.rw.Stream, func() error {
+			_, err := c.writeFrameLocked(frameRefusal, flagLast, nil)
+			return err
+		})
 		c.write.Unlock()
 	}
 	_ = c.rw.Close()

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
@@ -129,8 +128,7 @@ func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	}))
 	if err := t.HandshakeContext(ctx); err != nil {
 		if errors.Is(err, errOther) {
-			_ = rw.SetWriteDeadline(time.Now().Add(grace))
-			_, _ = rw.Write(refusal[:])
+			patient.LastWord(ctx, rw, func() error { _, err := rw.Write(refusal[:]); return err })
 		}
 		return nil, err
 	}

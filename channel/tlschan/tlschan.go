@@ -88,7 +88,7 @@ func bounded(ctx context.Context, limit time.Duration, rw io.ReadWriteCloser, ru
 		err = fmt.Errorf("channel: handshake: %w", errors.Join(crowd.Ending(ctx), err))
 	}
 	if o.conn != nil {
-		o.conn.giveUp(!errors.Is(err, channel.ErrRefused) && ctx.Err() == nil)
+		o.conn.giveUp(ctx, !errors.Is(err, channel.ErrRefused) && ctx.Err() == nil)
 	}
 	_ = s.Close()
 	return nil, err

@@ -94,6 +94,14 @@ type peeked struct {
 
 func (p peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
 
+// CloseWrite half closes a connection that can be.
+func (p peeked) CloseWrite() error {
+	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // side is one kind's listener.
 type side struct {
 	addr  net.Addr
