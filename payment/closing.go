@@ -27,25 +27,28 @@ func (p *run) generate(ctx context.Context, r emv.HostResponse) error {
 	return err
 }
 
-func hostResponse(m *acquirer.Message) emv.HostResponse {
+// hostResponse is the server's response for the card. Whether its code approves is
+// for the dialect's table to say.
+func (u *Unit) hostResponse(m *acquirer.Message) emv.HostResponse {
+	code, _ := u.c.Dialect.Response(m.ResponseCode)
 	iad, scripts := acquirer.IssuerData(m.ICC)
 	return emv.HostResponse{
 		ARC: cmp.Or(acquirer.ResponseARC(m.ICC), m.ResponseCode), AuthorisationCode: m.AuthCode,
-		IssuerAuthenticationData: iad, Scripts: scripts,
+		IssuerAuthenticationData: iad, Scripts: scripts, Approved: code.Approved(),
 	}
 }
 
 // refusal is a response that the card may approve nothing for, whatever it has
 // for the card.
-func refusal(m *acquirer.Message) emv.HostResponse {
-	r := hostResponse(m)
-	r.Decline = true
+func (u *Unit) refusal(m *acquirer.Message) emv.HostResponse {
+	r := u.hostResponse(m)
+	r.Approved = false
 	return r
 }
 
 // complete puts the server's approval to the card.
 func (p *run) complete(ctx context.Context) Trigger {
-	err := p.generate(ctx, hostResponse(p.answer))
+	err := p.generate(ctx, p.u.hostResponse(p.answer))
 	switch {
 	case err != nil:
 		p.debt.Reason = string(acquirer.ReasonDevice)
@@ -104,7 +107,7 @@ func (p *run) advise(ctx context.Context) Trigger {
 
 // refuse puts the server's refusal to the card: nothing was booked.
 func (p *run) refuse(ctx context.Context) Trigger {
-	if err := p.generate(ctx, refusal(p.answer)); err != nil {
+	if err := p.generate(ctx, p.u.refusal(p.answer)); err != nil {
 		p.reason("the card was not completed: %s", kindOf(err))
 	}
 	if err := p.u.journal.Settle(ctx, p.debt.Order, nil); err != nil {
@@ -121,7 +124,7 @@ func (p *run) withdraw(ctx context.Context) Trigger {
 	// by itself.
 	r := p.declining()
 	if p.answer != nil {
-		r = refusal(p.answer)
+		r = p.u.refusal(p.answer)
 	}
 	if err := p.generate(ctx, r); err != nil {
 		p.reason("the card was not completed: %s", kindOf(err))

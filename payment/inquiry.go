@@ -21,11 +21,7 @@ func (p *run) question(ctx context.Context) Trigger {
 	p.res.ResponseCode, p.res.AuthCode = p.answer.ResponseCode, p.answer.AuthCode
 	code, _ := p.u.c.Dialect.Response(p.answer.ResponseCode)
 	p.u.tell(PhaseOnline, "the server answers %s: %s", p.answer.ResponseCode, code.Merchant)
-	told := hostResponse(p.answer)
-	if !code.Approved() {
-		told = refusal(p.answer)
-	}
-	cerr := p.generate(ctx, told)
+	cerr := p.generate(ctx, p.u.hostResponse(p.answer))
 	switch {
 	case !code.Approved():
 		p.declined(code)

@@ -147,7 +147,7 @@ func (p *run) declining() emv.HostResponse {
 	if p.u.c.Terminal.Type.OnlineOnly() {
 		return emv.HostResponse{Unable: true}
 	}
-	return emv.HostResponse{Decline: true, ARC: arcUnableDeclined}
+	return emv.HostResponse{ARC: arcUnableDeclined}
 }
 
 // arcUnableDeclined is the terminal's own response code: unable to go online,

@@ -143,7 +143,7 @@ func TestFieldOffDelaysNobody(t *testing.T) {
 	if s.Decision() != emv.Online || len(g.paused) != 0 || c.closed != 1 {
 		t.Errorf("%s, waited %v, card closed %d times", s.Final(), g.paused, c.closed)
 	}
-	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); err != nil {
+	if _, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"}); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff([]time.Duration{time.Second}, g.paused); d != "" {
@@ -416,7 +416,7 @@ func TestStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); !errors.Is(err, contactless.ErrState) {
+	if _, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"}); !errors.Is(err, contactless.ErrState) {
 		t.Errorf("Complete of an approved transaction: %v", err)
 	}
 	g = newEntryRig(t, online(contactless.StartNone, contactless.OnlineResponseNone), nil)
@@ -427,7 +427,7 @@ func TestStates(t *testing.T) {
 		t.Errorf("Complete with half a code: %v", err)
 	}
 	for range 2 {
-		o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"})
+		o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"})
 		if o.Decision != emv.Approved {
 			t.Errorf("decision %s, %v", o.Decision, err)
 		}

@@ -93,7 +93,7 @@ func TestApprovalNotTaken(t *testing.T) {
 	p := shop(t, 6000, full)
 	s := p.Pay(t, taptest.Card(t, "default", func(a *simcard.Application) { a.Contactless.IssuerUpdate = true }))
 	p.Shown = nil
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", Decline: true, IssuerAuthenticationData: make([]byte, 10)})
+	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -273,10 +273,7 @@ func (s *Session) Complete(ctx context.Context, r emv.HostResponse) (emv.Outcome
 	case r.Unable:
 		s.arc = "Z3"
 		s.reasons = append(s.reasons, "the issuer could not be asked")
-	case r.Decline:
-		s.arc = r.ARC
-		s.reasons = append(s.reasons, "the approval was not one to be taken")
-	case emv.ApprovesARC(r.ARC):
+	case r.Approved:
 		s.arc, s.decision = r.ARC, emv.Approved
 	default:
 		s.arc = r.ARC

@@ -216,9 +216,9 @@ func ended(at contactless.Start) []contactless.Outcome {
 
 func vectorCases() []vectorCase {
 	const most = 999999999999
-	auth := &emv.HostResponse{ARC: "00", IssuerAuthenticationData: []byte{1, 2, 3, 4, 5, 6, 7, 8}}
-	script := &emv.HostResponse{ARC: "00", Scripts: []byte{0x71, 0x00}}
-	bare := &emv.HostResponse{ARC: "00"}
+	auth := &emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: []byte{1, 2, 3, 4, 5, 6, 7, 8}}
+	script := &emv.HostResponse{Approved: true, ARC: "00", Scripts: []byte{0x71, 0x00}}
+	bare := &emv.HostResponse{Approved: true, ARC: "00"}
 	emvData, anyData := contactless.OnlineResponseEMV, contactless.OnlineResponseAny
 	one, two, three, four := "A0000000010001", "A0000000020002", "A0000000030003", "A0000000040004"
 	again := contactless.MessagePresentCardAgain
@@ -351,7 +351,7 @@ func rejectedAtRestart() []vectorCase {
 	var out []vectorCase
 	for i, at := range []contactless.Start{contactless.StartA, contactless.StartB, contactless.StartC} {
 		out = append(out, vectorCase{id: fmt.Sprintf("2ED.019.01/%d", i+1), amount: 2,
-			outcomes: online(at, contactless.OnlineResponseAny), response: &emv.HostResponse{ARC: "00"},
+			outcomes: online(at, contactless.OnlineResponseAny), response: &emv.HostResponse{Approved: true, ARC: "00"},
 			kernel: []string{"23", "22", "21"}[i], end: "refused", ui: contactless.MessageInsertSwipeOrTry})
 	}
 	return out

@@ -133,6 +133,7 @@ func TestCryptograms(t *testing.T) {
 	for name, c := range map[string]struct {
 		setup    func(*bench)
 		arc      string
+		refused  bool // whoever knows the code says that it does not approve
 		answers  []string
 		decision emv.Decision
 		kind     tags.Cryptogram
@@ -154,10 +155,12 @@ func TestCryptograms(t *testing.T) {
 		// AAC that was asked for counts as an AAC.
 		"approved, ARQC":          {setup: online, arc: "00", answers: []string{ac(0x80), ac(0x80)}, decision: emv.Declined, kind: tags.AAC},
 		"approved, reserved":      {setup: online, arc: "00", answers: []string{ac(0x80), ac(0xC0)}, decision: emv.Declined, kind: tags.AAC},
-		"declined, AAC":           {setup: online, arc: "05", answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
-		"declined, TC":            {setup: online, arc: "05", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Declined, kind: tags.AAC},
+		"declined, AAC":           {setup: online, arc: "05", refused: true, answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
+		"declined, TC":            {setup: online, arc: "05", refused: true, answers: []string{ac(0x80), ac(0x40)}, decision: emv.Declined, kind: tags.AAC},
 		"honour with id":          {setup: online, arc: "08", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Approved, kind: tags.TC},
-		"referral":                {setup: online, arc: "01", answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
+		"a code of an acquirer's": {setup: online, arc: "87", answers: []string{ac(0x80), ac(0x40)}, decision: emv.Approved, kind: tags.TC},
+		"00 that is not taken":    {setup: online, arc: "00", refused: true, answers: []string{ac(0x80), ac(0x40)}, decision: emv.Declined, kind: tags.AAC},
+		"referral":                {setup: online, arc: "01", refused: true, answers: []string{ac(0x80), ac(0x00)}, decision: emv.Declined, kind: tags.AAC},
 		"6985 to the first":       {setup: online, answers: []string{"6985"}, broken: true},
 		"6985 to the second":      {setup: online, arc: "00", answers: []string{ac(0x80), "6985"}, broken: true, decision: emv.Declined},
 		"format 2":                {setup: online, answers: []string{"771A9F2701809F360200079F260811121314151617189F100301020" + "3"}, decision: emv.Online, kind: tags.ARQC},
@@ -180,7 +183,7 @@ func TestCryptograms(t *testing.T) {
 			b.card.ac = c.answers
 			s, err := b.start()
 			if err == nil && c.arc != "" {
-				_, err = s.Complete(context.Background(), emv.HostResponse{ARC: c.arc})
+				_, err = s.Complete(context.Background(), emv.HostResponse{Approved: !c.refused, ARC: c.arc})
 			}
 			if c.broken {
 				if !errors.Is(err, emv.ErrCard) {
@@ -229,7 +232,7 @@ func TestComplete(t *testing.T) {
 		"7212 9F180455667788 8604 84240000 8603 841E00" +
 		"7213 9F180455667788 8604 84240000 8604 841E0000" +
 		"7106 8604 841E0000" + "7302 0000")
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", AuthorisationCode: "A1B2C3", IssuerAuthenticationData: iad, Scripts: scripts})
+	o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", AuthorisationCode: "A1B2C3", IssuerAuthenticationData: iad, Scripts: scripts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +258,7 @@ func TestComplete(t *testing.T) {
 	if o.Decision != emv.Approved || o.TVR.String() != "8000000030" || o.TSI.String() != "3C00" || o.ARC != "00" {
 		t.Errorf("%s TVR %s TSI %s ARC %s", o.Decision, o.TVR, o.TSI, o.ARC)
 	}
-	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); !errors.Is(err, emv.ErrState) {
+	if _, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"}); !errors.Is(err, emv.ErrState) {
 		t.Errorf("a second Complete: %v", err)
 	}
 	if got := s.Field55(tags.IssuerScriptResults, tags.TVR); len(got) != 3+20+7 {
@@ -297,7 +300,7 @@ func TestScriptsThatCanNot(t *testing.T) {
 			b.term.ScriptLength = c.most
 			b.app().TACOnline = [5]byte{0x80}
 			b.card.script = map[string]apdu.Status{"24": 0x9000}
-			o, err := b.must().Complete(t.Context(), emv.HostResponse{ARC: "00", Scripts: bin(c.scripts)})
+			o, err := b.must().Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", Scripts: bin(c.scripts)})
 			if err != nil || o.Decision != emv.Approved || o.TVR.String() != c.tvr || o.TSI.String() != c.tsi || len(b.card.sent(0x24)) != c.sent {
 				t.Errorf("%s TVR %s TSI %s, %d script commands, %v", o.Decision, o.TVR, o.TSI, len(b.card.sent(0x24)), err)
 			}
@@ -315,7 +318,7 @@ func TestIssuerAuthenticationData(t *testing.T) {
 		b := newBench(t)
 		b.app().TACOnline = [5]byte{0x80}
 		b.card.aip[0] = tags.AIPIssuerAuth
-		o, err := b.must().Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, n)})
+		o, err := b.must().Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, n)})
 		if err != nil || !o.TVR.Has(tags.TVRIssuerAuthFailed) || len(b.card.sent(apdu.INSExternalAuthenticate)) != 0 || len(b.card.sent(apdu.INSGenerateAC)) != 2 {
 			t.Errorf("%d bytes: TVR %s, %v", n, o.TVR, err)
 		}
@@ -334,7 +337,7 @@ func TestRemovedAfterApproval(t *testing.T) {
 		}
 		return nil
 	}
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", Scripts: bin("7206860484240000")})
+	o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", Scripts: bin("7206860484240000")})
 	if err != nil || o.Decision != emv.Approved || hex.EncodeToString(o.ScriptResults) != "1100000000" || !o.TVR.Has(tags.TVRScriptFailedAfter) {
 		t.Errorf("%s TVR %s results %X: %v", o.Decision, o.TVR, o.ScriptResults, err)
 	}

@@ -93,7 +93,7 @@ func BenchmarkLive(b *testing.B) {
 		i := newIssuer(b, "default", s.Outcome().AID, a)
 		auth := i.answer(i.verify(a.Field55()), "00")
 		begin = time.Now()
-		o, err := s.Complete(b.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: auth})
+		o, err := s.Complete(b.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: auth})
 		whole += time.Since(begin)
 		s.Close()
 		if err != nil || o.Decision != emv.Approved || o.ODA.Method != emv.DDA || !o.ODA.OK {

@@ -13,9 +13,10 @@ import (
 type HostResponse struct {
 	// Unable says that no answer came that counts; the rest is ignored.
 	Unable bool
-	// Decline asks for an AAC whatever the issuer said: its approval is not
-	// one that the session's owner can take, such as of a part of the amount.
-	Decline bool
+	// Approved says that the response approves, by the table of the dialect or the
+	// acquirer that it came by, and that the session's owner takes the approval.
+	// The kernel knows no table: what a code means, its sender decides.
+	Approved bool
 	// ARC is the authorisation response code, tag 8A: two characters.
 	ARC string
 	// AuthorisationCode is the approval code that the issuer gave (DE 38), tag
@@ -34,12 +35,6 @@ const (
 	arcUnableApproved  = "Y3"
 	arcUnableDeclined  = "Z3"
 )
-
-// approves lists the codes that approve (ISO 8583:1987, DE 39). An approval of a
-// part, 10, is one: who can't take it says Decline.
-func approves(arc string) bool {
-	return slices.Contains([]string{"00", "08", "10", "11", "85"}, arc)
-}
 
 // Complete runs what follows the issuer's answer: issuer authentication,
 // scripts, the second GENERATE AC, scripts (Book 3, 10.9 to 10.11). It may be
@@ -82,9 +77,7 @@ func (s *Session) answered(ctx context.Context, r HostResponse) error {
 	}
 	request := byte(apdu.RefAAC)
 	switch {
-	case r.Decline:
-		s.because(StepComplete, "the approval was not one to be taken")
-	case approves(r.ARC):
+	case r.Approved:
 		request = apdu.RefTC
 	default:
 		s.because(StepComplete, "the issuer did not approve")

@@ -80,7 +80,7 @@ func FuzzTransaction(f *testing.F) {
 		if err == nil {
 			defer s.Close()
 			if s.Decision() == emv.Online {
-				_, err = s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 8), Scripts: bin("7106860484240000" + "7206860484240000")})
+				_, err = s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 8), Scripts: bin("7106860484240000" + "7206860484240000")})
 			}
 		}
 		if errors.Is(err, errEndless) || err != nil && !typed(err) {

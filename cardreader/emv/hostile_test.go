@@ -68,7 +68,7 @@ func recordCard(t testing.TB, profile string) *recording {
 	a := s.Authorize()
 	i := newIssuer(t, profile, s.Outcome().AID, a)
 	r.auth = i.answer(i.verify(a.Field55()), "00")
-	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: r.auth}); err != nil {
+	if _, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: r.auth}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -84,7 +84,7 @@ func play(k *emv.Kernel, c cardreader.Card, auth []byte) (emv.Outcome, error) {
 	if s.Decision() != emv.Online {
 		return s.Outcome(), nil
 	}
-	return s.Complete(context.Background(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: auth})
+	return s.Complete(context.Background(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: auth})
 }
 
 // typed reports whether an error is one that Start and Complete document.

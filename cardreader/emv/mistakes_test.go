@@ -73,7 +73,7 @@ func TestMistakes(t *testing.T) {
 		b.card.aip[0] = tags.AIPIssuerAuth
 		b.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
 		s := b.must()
-		o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"})
+		o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"})
 		if err != nil || o.Decision != emv.Approved || o.TSI.Has(tags.TSIIssuerAuthPerformed) || len(b.card.sent(apdu.INSExternalAuthenticate)) != 0 {
 			t.Errorf("%+v, %v", o, err)
 		}
@@ -83,7 +83,7 @@ func TestMistakes(t *testing.T) {
 		b.card.aip[0], b.card.external = tags.AIPIssuerAuth, 0x6300
 		b.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
 		s := b.must()
-		o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 10)})
+		o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 10)})
 		if err != nil || len(b.card.sent(apdu.INSGenerateAC)) != 2 || !bytes.Equal(o.TVR[4:], []byte{0x40}) {
 			t.Errorf("%d GENERATE AC, TVR %s, %v", len(b.card.sent(apdu.INSGenerateAC)), o.TVR, err)
 		}

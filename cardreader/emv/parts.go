@@ -55,9 +55,6 @@ func ParseLanguages(b []byte) []string { return languages(b) }
 // ParseDate reads a date coded YYMMDD (Book 4, 6.7.3).
 func ParseDate(b []byte) (time.Time, error) { return dateOf(b) }
 
-// ApprovesARC reports whether an authorisation response code approves.
-func ApprovesARC(arc string) bool { return approves(arc) }
-
 // RunScripts sends an issuer's scripts, templates 71 before 72, and returns the
 // issuer script results, five bytes a script (Book 4, A5). The error is one of
 // the card; the results up to it stand.

@@ -139,6 +139,8 @@ func TestProfiles(t *testing.T) {
 		"wrong-dda":      with(func(e *ending) { e.ODA, e.TVR = "DDA failed", "0800048000" }),
 		"blocked-card":   {Err: emv.ErrCardBlocked.Error()},
 		"blocked-app":    {Err: emv.ErrNoApplication.Error()},
+		"stripe":         {Err: emv.ErrNoApplication.Error()},
+		"stripe-pin":     {Err: emv.ErrNoApplication.Error()},
 		"low-balance":    good,
 		"decline":        with(declined("0000048000", "E800")),
 		"decline-second": with(func(e *ending) { e.Last = "declined AAC" }),
@@ -183,7 +185,7 @@ func transact(t testing.TB, profile string, c cardreader.Card) ending {
 	i := newIssuer(t, profile, o.AID, a)
 	tx := i.verify(a.Field55())
 	if o.Decision == emv.Online {
-		if o, err = s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: i.answer(tx, "00")}); err != nil {
+		if o, err = s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: i.answer(tx, "00")}); err != nil {
 			return ending{Err: err.Error()}
 		}
 		i.verify(a.Completion55())
@@ -208,7 +210,7 @@ func TestForgedAnswer(t *testing.T) {
 			i := newIssuer(t, profile, s.Outcome().AID, a)
 			data := i.answer(i.verify(a.Field55()), "00")
 			data[0] ^= 1
-			o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: data})
+			o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: data})
 			if err != nil || o.Decision != emv.Declined || o.CryptogramType != tags.AAC || o.TVR.String() != tvr {
 				t.Errorf("%s %s TVR %s: %v", o.Decision, o.CryptogramType, o.TVR, err)
 			}
@@ -261,7 +263,7 @@ func TestForgedCombined(t *testing.T) {
 				want = []byte{0x90, 0x50}
 				a := s.Authorize()
 				i := newIssuer(t, "cda", o.AID, a)
-				if o, err = s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: i.answer(i.verify(a.Field55()), "00")}); err != nil {
+				if o, err = s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: i.answer(i.verify(a.Field55()), "00")}); err != nil {
 					t.Fatal(err)
 				}
 				if v, ok := tlv.Find(a.Completion55(), tags.ApplicationCryptogram); ok {

@@ -62,7 +62,7 @@ func TestRecordedVisa(t *testing.T) {
 	if string(a.PAN.Reveal()) != "4761340000000050" || a.PSN != "" || a.Expiry != "1712" {
 		t.Errorf("PSN %q, expiry %s", a.PSN, a.Expiry)
 	}
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: bin("1122334455667788")})
+	o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: bin("1122334455667788")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,7 @@ func TestUnpredictable(t *testing.T) {
 		b.app().TACOnline = [5]byte{0x80}
 		b.card.objects[tags.CDOL1], b.card.objects[tags.CDOL2] = "9F3704", "9F3704"
 		s := b.must()
-		if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); err != nil {
+		if _, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"}); err != nil {
 			t.Fatal(err)
 		}
 		ac := b.card.sent(apdu.INSGenerateAC)
@@ -250,7 +250,7 @@ func TestClose(t *testing.T) {
 	if o := s.Outcome(); o.Decision != emv.Online || o.TVR.String() != "8000000000" {
 		t.Errorf("outcome after Close: %+v", o)
 	}
-	if _, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00"}); !errors.Is(err, emv.ErrState) {
+	if _, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00"}); !errors.Is(err, emv.ErrState) {
 		t.Errorf("Complete after Close: %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func TestTVR(t *testing.T) {
 		tsi   string
 	}
 	online := func(b *bench) { b.app().TACOnline = [5]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF} }
-	approve := emv.HostResponse{ARC: "00"}
+	approve := emv.HostResponse{Approved: true, ARC: "00"}
 	for name, c := range map[string]setup{
 		"1.8 no method in common": {want: "8000000000", tsi: "2800"},
 		"1.8 terminal has no method": {
@@ -315,22 +315,22 @@ func TestTVR(t *testing.T) {
 		},
 		"5.7 issuer authentication failed": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth; b.card.external = 0x6300 },
-			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 10)},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 10)},
 			want:  "8000000040", tsi: "3800",
 		},
 		"5.7 any other status of EXTERNAL AUTHENTICATE": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth; b.card.external = 0x6700 },
-			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 8)},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 8)},
 			want:  "8000000040", tsi: "3800",
 		},
 		"5.7 issuer authentication done": {
 			alter: func(b *bench) { online(b); b.card.aip[0] = tags.AIPIssuerAuth },
-			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 16)},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 16)},
 			want:  "8000000000", tsi: "3800",
 		},
 		"5.7 issuer authentication in CDOL2": {
 			alter: func(b *bench) { online(b); b.card.objects[tags.CDOL2] = "910A" },
-			host:  &emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 10)},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 10)},
 			want:  "8000000000", tsi: "2800",
 		},
 		"5.7 nothing to authenticate": {
@@ -339,17 +339,17 @@ func TestTVR(t *testing.T) {
 		},
 		"5.6 script before failed": {
 			alter: online,
-			host:  &emv.HostResponse{ARC: "00", Scripts: bin("710B 9F180401020304 8602 0000")},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", Scripts: bin("710B 9F180401020304 8602 0000")},
 			want:  "8000000020", tsi: "2C00",
 		},
 		"5.5 script after failed": {
 			alter: online,
-			host:  &emv.HostResponse{ARC: "00", Scripts: bin("7206 8604 84240000")},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", Scripts: bin("7206 8604 84240000")},
 			want:  "8000000010", tsi: "2C00",
 		},
 		"5.6 script done": {
 			alter: func(b *bench) { online(b); b.card.script = map[string]apdu.Status{"24": 0x6283} },
-			host:  &emv.HostResponse{ARC: "00", Scripts: bin("7106 8604 84240000")},
+			host:  &emv.HostResponse{Approved: true, ARC: "00", Scripts: bin("7106 8604 84240000")},
 			want:  "8000000000", tsi: "2C00",
 		},
 	} {

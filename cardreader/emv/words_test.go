@@ -60,7 +60,7 @@ func TestEvents(t *testing.T) {
 	a := s.Authorize()
 	i := newIssuer(t, "offline-pin", s.Outcome().AID, a)
 	tx := i.verify(a.Field55())
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: i.answer(tx, "00"), Scripts: bin("7206860484240000")})
+	o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: i.answer(tx, "00"), Scripts: bin("7206860484240000")})
 	if err != nil {
 		t.Fatal(err)
 	}

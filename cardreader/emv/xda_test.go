@@ -26,7 +26,7 @@ func TestXDA(t *testing.T) {
 		TVR, TSI string
 		ODA, ARC string
 	}
-	approve := &emv.HostResponse{ARC: "00"}
+	approve := &emv.HostResponse{Approved: true, ARC: "00"}
 	// Bits that come up in answers: byte 1 bit 1 selected, byte 4 bit 1 failed,
 	// byte 5 bit 3 key missing, byte 5 bit 2 recovery failed.
 	record := func(tag tlv.Tag, at int) func(int, []byte, []byte) []byte {

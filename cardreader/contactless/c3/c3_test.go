@@ -181,7 +181,7 @@ func TestIssuerUpdate(t *testing.T) {
 		t.Fatalf("outcome %s", s.Final())
 	}
 	before := len(p.Commands)
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: answer(t, s)})
+	o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: answer(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestIssuerUpdate(t *testing.T) {
 func TestIssuerUpdateRefused(t *testing.T) {
 	p := newTap(t, 2001)
 	s := p.pay(t, taptest.Card(t, "default", nil))
-	o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: make([]byte, 8)})
+	o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: make([]byte, 8)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (t *transaction) goOnline(cvm contactless.CVM) contactless.Outcome {
 func (k *Kernel) update(ctx context.Context, a *contactless.Activation) (contactless.Outcome, error) {
 	d := a.Before
 	out := contactless.Outcome{Kind: contactless.Declined, Data: d, UI: &contactless.UIRequest{Message: contactless.MessageNotAuthorised}}
-	if emv.ApprovesARC(a.Issuer.ARC) && !a.Issuer.Decline {
+	if a.Issuer.Approved {
 		out.Kind, out.UI.Message = contactless.Approved, contactless.MessageApproved
 	}
 	d.Set(tags.ARC, []byte(a.Issuer.ARC))

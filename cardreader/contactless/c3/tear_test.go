@@ -71,7 +71,7 @@ func TestTornUpdate(t *testing.T) {
 	for _, action := range []simcard.Action{simcard.Remove, simcard.RemoveAfter} {
 		p := newTap(t, 2001)
 		s := p.pay(t, taptest.Card(t, "default", nil, simcard.Fault{Action: action, At: simcard.OnExternalAuth, Nth: 1}))
-		o, err := s.Complete(t.Context(), emv.HostResponse{ARC: "00", IssuerAuthenticationData: answer(t, s)})
+		o, err := s.Complete(t.Context(), emv.HostResponse{Approved: true, ARC: "00", IssuerAuthenticationData: answer(t, s)})
 		if err != nil {
 			t.Fatal(err)
 		}
