@@ -83,6 +83,7 @@ func request(t testing.TB) *Message {
 var secrets = cmp.Options{
 	cmp.Comparer(func(a, b secret.PAN) bool { return a.Equal(b) }),
 	cmp.Comparer(func(a, b secret.Track2) bool { return a.Equal(b) }),
+	cmp.Comparer(func(a, b secret.Bytes) bool { return a.Equal(b) }),
 	cmp.Comparer(func(a, b money.Currency) bool { return a == b }),
 	cmpopts.EquateEmpty(),
 }

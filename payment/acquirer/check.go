@@ -90,7 +90,7 @@ func (m *Message) has(mem Member) bool {
 	case MemberFunctionCode:
 		return m.Function != ""
 	case MemberPrivate:
-		return len(m.MACKSN) > 0
+		return len(m.MACKSN) > 0 || m.CVV2.Len() > 0
 	case MemberMAC:
 		return m.MAC != nil
 	}

@@ -50,6 +50,9 @@ func (m *Message) Describe() string {
 	if !m.Track2.IsZero() {
 		line("track 2", hidden(m.Track2.Reveal()))
 	}
+	if m.CVV2.Len() > 0 {
+		line("CVV2", "[hidden]")
+	}
 	line("RRN", m.RRN)
 	line("approval code", m.AuthCode)
 	if m.ResponseCode != "" {

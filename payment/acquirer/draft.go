@@ -77,11 +77,14 @@ func (w *draft) parsePrivate(v []byte) string {
 			w.m.Reason = Reason(o.Value)
 		case tagCondition:
 			w.m.ConditionCode = string(o.Value)
+		case tagCVV2:
+			w.m.CVV2 = secret.CopyBytes(o.Value)
 		default:
 			return "holds the unknown tag " + o.Tag.String()
 		}
 	}
-	again, reason := w.d.private(&Message{MACKSN: w.m.MACKSN, Order: w.m.Order, Reason: w.m.Reason, ConditionCode: w.m.ConditionCode})
+	again, reason := w.d.private(&Message{MACKSN: w.m.MACKSN, Order: w.m.Order, Reason: w.m.Reason, ConditionCode: w.m.ConditionCode, CVV2: w.m.CVV2})
+	defer clear(again)
 	if reason == "" && !bytes.Equal(again, v) {
 		reason = "is not in the dialect's form"
 	}

@@ -163,12 +163,31 @@ func masked(def *Element, v []byte) string {
 		return maskDigits(v)
 	case def.Number == 35, def.Number == 36, def.Number == 45, def.Member == MemberTrack2, def.Member == MemberPINBlock, def.Number == 52:
 		return hidden(v)
+	case def.Member == MemberPrivate:
+		return maskPrivate(v)
 	case def.Class == B:
 		return strings.ToUpper(hex.EncodeToString(v))
 	case def.Prefix > 0 && def.Member == NoMember:
 		return maskRuns(v)
 	}
 	return string(v)
+}
+
+// maskPrivate is the private field in hexadecimal, with a CVV2 hidden; what is no
+// private field of this package's dialects is hidden in whole.
+func maskPrivate(v []byte) string {
+	var b strings.Builder
+	for o, err := range tlv.All(v) {
+		if err != nil {
+			return hidden(v)
+		}
+		s := strings.ToUpper(hex.EncodeToString(tlv.Append(nil, o.Tag, o.Value)))
+		if o.Tag == tagCVV2 {
+			s = s[:len(s)-2*len(o.Value)] + strings.Repeat("*", 2*len(o.Value))
+		}
+		b.WriteString(s)
+	}
+	return b.String()
 }
 
 // maskDigits is secret.PAN.Masked for bytes that may be no PAN.

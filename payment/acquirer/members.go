@@ -297,6 +297,15 @@ func others(list []OtherAmount) ([]byte, string) {
 	return out, ""
 }
 
+func isDigits(b []byte) bool {
+	for _, c := range b {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return true
+}
+
 func digitsOnly(s string) bool {
 	for i := range len(s) {
 		if !isDigit(s[i]) {
@@ -312,6 +321,7 @@ const (
 	tagOrder     tlv.Tag = 0xC2 // up to 64 characters
 	tagReason    tlv.Tag = 0xC3 // four digits in ASCII
 	tagCondition tlv.Tag = 0xC4 // two digits in ASCII
+	tagCVV2      tlv.Tag = 0xC5 // three or four digits in ASCII
 )
 
 // private makes the private field: the tags above in ascending order, those
@@ -332,6 +342,12 @@ func (d *Dialect) private(m *Message) ([]byte, string) {
 		if d.members[p.member] == nil && p.text != "" {
 			out = tlv.Append(out, p.tag, []byte(p.text))
 		}
+	}
+	if v := m.CVV2.Reveal(); len(v) > 0 {
+		if len(v) < 3 || len(v) > 4 || !isDigits(v) {
+			return nil, "has a CVV2 of other than three or four digits"
+		}
+		out = tlv.Append(out, tagCVV2, v)
 	}
 	return out, ""
 }

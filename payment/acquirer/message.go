@@ -31,6 +31,7 @@ type Message struct {
 	ConditionCode    string         // 25, two digits
 	AcquirerID       string         // 32, up to 11 digits
 	Track2           secret.Track2  // 35
+	CVV2             secret.Bytes   // private: the value printed on the card, three or four digits
 	RRN              string         // 37, twelve characters
 	AuthCode         string         // 38, six characters
 	ResponseCode     string         // 39, two characters
@@ -99,18 +100,19 @@ type Total struct {
 	Minor uint64
 }
 
-// Wipe zeroes what is secret: PAN, track, PIN block, field 55, MAC, extra
+// Wipe zeroes what is secret: PAN, track, CVV2, PIN block, field 55, MAC, extra
 // fields. The members are absent afterwards. The KSNs are public and stay.
 func (m *Message) Wipe() {
 	m.PAN.Wipe()
 	m.Track2.Wipe()
+	m.CVV2.Wipe()
 	clear(m.PINBlock)
 	clear(m.ICC)
 	clear(m.MAC)
 	for _, v := range m.Extra {
 		clear(v)
 	}
-	m.PAN, m.Track2 = secret.PAN{}, secret.Track2{}
+	m.PAN, m.Track2, m.CVV2 = secret.PAN{}, secret.Track2{}, secret.Bytes{}
 	m.PINBlock, m.ICC, m.MAC, m.Extra = nil, nil, nil, nil
 }
 
@@ -122,6 +124,9 @@ func (m *Message) Clone() *Message {
 	}
 	if !m.Track2.IsZero() {
 		c.Track2 = m.Track2.Clone()
+	}
+	if m.CVV2.Len() > 0 {
+		c.CVV2 = secret.CopyBytes(m.CVV2.Reveal())
 	}
 	c.Amount, c.Replacement = clonePtr(m.Amount), clonePtr(m.Replacement)
 	c.Totals, c.Original = clonePtr(m.Totals), clonePtr(m.Original)

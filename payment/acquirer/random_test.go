@@ -80,6 +80,9 @@ func (r random) message() *Message {
 	if r.some() {
 		m.MACKSN = r.ksn()
 	}
+	if r.some() && r.d.members[MemberPrivate] != nil {
+		m.CVV2 = secret.CopyBytes([]byte(r.digits(3 + r.IntN(2))))
+	}
 	if r.some() && r.d.members[MemberNetworkID] != nil {
 		m.NetworkID = r.digits(3)
 	}
