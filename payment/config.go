@@ -10,6 +10,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/magstripe"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/trade"
 	"github.com/payunit/payunit/pinpad"
@@ -78,6 +79,13 @@ type Config struct {
 	// so does the payment when TapReader says that one was
 	// (cardreader.ErrOther).
 	TapReader cardreader.Reader
+	// Stripe reads magnetic stripes, beside Reader; nil reads none. What is taken
+	// of a stripe, and when, is the server's policy (trade.EntryPolicy).
+	Stripe magstripe.Reader
+	// ChipAttempts is how often a chip that does not answer, or not as a card, is
+	// tried before its stripe is read in its place, where the policy lets it be;
+	// zero means 3.
+	ChipAttempts int
 	// UI is the trusted user interface. No default.
 	UI trusted.UI
 	// Pad takes PINs. No default.
@@ -147,6 +155,9 @@ func (c *Config) complete() error {
 	}
 	if c.ReceiptWidth == 0 {
 		c.ReceiptWidth = 40
+	}
+	if c.ChipAttempts <= 0 {
+		c.ChipAttempts = defaultChipAttempts
 	}
 	c.Limits.complete()
 	if c.Rand == nil {

@@ -20,13 +20,15 @@ func (p *run) result(end Outcome) Result {
 	if p.emv != nil {
 		a := p.emv.Authorize()
 		truncated = a.PAN.Truncated()
-		r.MaskedPAN, r.Entry = a.PAN.Masked(), p.entry()
-		r.AID = strings.ToUpper(hex.EncodeToString(o.AID))
-		r.Label = o.Name()
-		r.CVM, r.ODA = o.CVM.String(), o.ODA.String()
-		r.TVR, r.TSI = o.TVR.String(), o.TSI.String()
-		r.CryptogramType = o.CryptogramType.String()
-		r.Risks = o.Risks
+		r.MaskedPAN, r.Entry = a.PAN.Masked(), entries[p.how].word
+		r.CVM, r.Risks = o.CVM.String(), o.Risks
+		if p.how.chip() {
+			r.AID = strings.ToUpper(hex.EncodeToString(o.AID))
+			r.Label = o.Name()
+			r.ODA = o.ODA.String()
+			r.TVR, r.TSI = o.TVR.String(), o.TSI.String()
+			r.CryptogramType = o.CryptogramType.String()
+		}
 		// What the unit says last is what the payment ended by.
 		r.Reasons = append(append([]string{}, o.Reasons...), r.Reasons...)
 	}

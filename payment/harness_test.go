@@ -78,7 +78,14 @@ type world struct {
 	// drawn is the transaction counter that the world's last card began at.
 	drawn  uint16
 	pin    trade.PINPolicy
-	events []string
+	// entry is the terminals' entry policy; asked counts who asked for it, and
+	// grants, when not nil, may say otherwise the n-th time.
+	entry  trade.EntryPolicy
+	asked  int
+	grants func(n int) trade.EntryPolicy
+	// entries are how the issuer was told that cards were read.
+	entries []issuer.Entry
+	events  []string
 	// judged counts evidence, and judge, when not nil, may say otherwise of
 	// the n-th.
 	judged int
@@ -158,7 +165,7 @@ func worldOn(t testing.TB, l ledger.Ledger, alter ...func(*host.Config)) *world 
 	if err != nil {
 		t.Fatal(err)
 	}
-	iss, err := issuer.New(issuer.Config{Cards: parsed, CountersInAnyOrder: true, Now: now})
+	iss, err := issuer.New(issuer.Config{Cards: parsed, CVK: secret.CopyBytes(pki().CVK.Reveal()), CountersInAnyOrder: true, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,6 +195,15 @@ func worldOn(t testing.TB, l ledger.Ledger, alter ...func(*host.Config)) *world 
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.pin
+		},
+		EntryPolicy: func(string) trade.EntryPolicy {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.asked++
+			if w.grants != nil {
+				return w.grants(w.asked)
+			}
+			return w.entry
 		},
 		Observe: func(e host.Event) {
 			w.mu.Lock()
@@ -229,6 +245,7 @@ func (p partly) Authorize(ctx context.Context, tx ledger.Tx, r issuer.Request) (
 	d, err := p.Issuer.Authorize(ctx, tx, r)
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
+	p.w.entries = append(p.w.entries, r.Entry)
 	if p.w.partial && d.Code == issuer.CodeApproved {
 		d.Code = "10"
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/payunit/payunit/cardreader/emv"
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/journal"
@@ -100,6 +101,9 @@ func (p *run) request(ctx context.Context) Trigger {
 // field55 are the request's data objects: those of every request, and what the
 // card's scheme wants beside them.
 func (p *run) field55() []byte {
+	if !p.how.chip() {
+		return nil
+	}
 	list := append(emv.RequestTags(), acquirer.RequestTags(p.emv.Outcome().AID)...)
 	return p.emv.Authorize().Field55(list...)
 }
@@ -132,7 +136,7 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 		STAN:             stan,
 		LocalTime:        now,
 		Expiry:           a.Expiry,
-		EntryMode:        p.entryMode(),
+		EntryMode:        entries[p.how].mode,
 		PSN:              a.PSN,
 		ConditionCode:    cmp.Or(p.kind.condition, "00"),
 		Track2:           a.Track2.Clone(),
@@ -145,11 +149,14 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 	if p.trade.Cashback.Minor != 0 {
 		m.Other = []acquirer.OtherAmount{{Account: "00", Type: acquirer.AmountCashback, Amount: p.trade.Cashback}}
 	}
+	if s, ok := p.emv.(*unchipped); ok && s.cvv2.Len() > 0 {
+		m.CVV2 = secret.CopyBytes(s.cvv2.Reveal())
+	}
 	if b := p.u.pin.block; b != nil {
 		m.PINBlock, m.PINFormat, m.PINKSN = b.Block, b.Format, b.KSN
 	}
 	p.res.STAN, p.res.RRN = stan, m.RRN
-	p.res.MaskedPAN, p.res.Entry = a.PAN.Masked(), p.entry()
+	p.res.MaskedPAN, p.res.Entry = a.PAN.Masked(), entries[p.how].word
 	return m, nil
 }
 

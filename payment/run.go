@@ -35,8 +35,8 @@ type run struct {
 	// what it read.
 	emv    cardSession
 	forget func()
-	// tapped: the card was held to the contactless reader.
-	tapped bool
+	// how the card's data came.
+	how entry
 	// out and debt are the request and what is owed for it, answer is what
 	// came back; outcome is how the card ended.
 	out     sealed
@@ -316,9 +316,7 @@ func (p *run) read(ctx context.Context) Trigger {
 	}
 	tapped, err := p.tap(ctx)
 	if err == nil && !tapped {
-		if err = p.insert(ctx); err == nil {
-			err = p.runKernel(ctx)
-		}
+		err = p.present(ctx)
 	}
 	if err != nil {
 		return p.giveUp(ctx, err)
@@ -341,16 +339,14 @@ func (p *run) read(ctx context.Context) Trigger {
 	return TriggerCardApproved
 }
 
-// insert waits for a card.
-func (p *run) insert(ctx context.Context) error {
-	p.notify(ctx, trusted.MessageInsertCard)
+// insert waits for a card in the chip reader.
+func (p *run) insert(ctx context.Context, notice trusted.Message) error {
+	p.notify(ctx, notice)
 	p.u.tell(PhaseCard, "wait for a card in %s", p.u.c.Reader.Name())
 	began := p.u.c.Now()
-	err := p.u.within(ctx, PhaseInsert, p.u.c.Limits.Insert, func(ctx context.Context) error {
-		card, err := p.u.c.Reader.Connect(ctx)
-		if err == nil {
-			p.card = card
-		}
+	var card cardreader.Card
+	err := p.u.within(ctx, PhaseInsert, p.u.c.Limits.Insert, func(ctx context.Context) (err error) {
+		card, err = p.u.c.Reader.Connect(ctx)
 		return err
 	})
 	waited := p.u.c.Now().Sub(began)
@@ -358,9 +354,15 @@ func (p *run) insert(ctx context.Context) error {
 		p.u.pin.spend(waited)
 		return fmt.Errorf("%w: waiting for it: %w", ErrCard, err)
 	}
-	p.u.c.Observe(Event{Phase: PhaseCard, Step: "reset", Text: fmt.Sprintf("card powered, ATR %X", p.card.ATR()), Took: waited})
-	p.notify(ctx, trusted.MessageReadingCard)
+	p.powered(ctx, card, waited)
 	return nil
+}
+
+// powered goes on with a card that answered.
+func (p *run) powered(ctx context.Context, card cardreader.Card, waited time.Duration) {
+	p.card = card
+	p.u.c.Observe(Event{Phase: PhaseCard, Step: "reset", Text: fmt.Sprintf("card powered, ATR %X", card.ATR()), Took: waited})
+	p.notify(ctx, trusted.MessageReadingCard)
 }
 
 // beforePIN looks at this device once more, and lets the server do so.

@@ -35,23 +35,6 @@ var (
 	_ cardSession = (*contactless.Session)(nil)
 )
 
-// entry is how the card was read, in the result's words.
-func (p *run) entry() string {
-	if p.tapped {
-		return "contactless"
-	}
-	return "chip"
-}
-
-// entryMode is DE 22 (ISO 8583:1987): chip or contactless chip, with PIN entry
-// capability.
-func (p *run) entryMode() string {
-	if p.tapped {
-		return "071"
-	}
-	return "051"
-}
-
 // transaction is what the kernel is told.
 func (p *run) transaction(n uint64, at time.Time) emv.Transaction {
 	return emv.Transaction{
@@ -158,7 +141,7 @@ func (p *run) tap(ctx context.Context) (bool, error) {
 		p.u.tell(PhaseCard, "the tap ended with %s", why)
 		return false, nil
 	}
-	p.emv, p.forget, p.tapped = s, forget, true
+	p.emv, p.forget, p.how = s, forget, entryTap
 	return true, nil
 }
 

@@ -72,6 +72,8 @@ type Unit struct {
 	tap     *contactless.Reader // nil when cards are inserted only
 	journal *journal.Journal
 	busy    occupied
+	// step is where the contact kernel stands with the card.
+	step emv.Step
 	// pin serves the kernel's PIN requests of the payment that runs.
 	pin *pinAdapter
 }
@@ -146,6 +148,7 @@ func (u *Unit) watch(ctx context.Context) error {
 func (u *Unit) at(s State) { u.busy.at(s) }
 
 func (u *Unit) kernelEvent(e emv.Event) {
+	u.step = e.Step
 	u.c.Observe(Event{Phase: PhaseCard, Step: string(e.Step), Text: e.Text, Took: e.Took})
 }
 

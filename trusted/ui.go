@@ -17,23 +17,27 @@ type Message string
 
 // The messages. Parameters are named where a message takes any.
 const (
-	MessageInsertCard   Message = "insert-card"
-	MessageReadingCard  Message = "reading-card"
-	MessageConnecting   Message = "connecting"
-	MessageAuthorizing  Message = "authorizing"
-	MessageRemoveCard   Message = "remove-card"
-	MessageApproved     Message = "approved"
-	MessageDeclined     Message = "declined" // Params: "reason"
-	MessageCancelled    Message = "cancelled"
-	MessageUnknown      Message = "outcome-unknown"
-	MessagePINOK        Message = "pin-ok"
-	MessagePINWrong     Message = "pin-wrong"
-	MessageTryAgain     Message = "try-again"
-	MessageReversing    Message = "reversing"
-	MessageCardError    Message = "card-error"
-	MessageNotAccepted  Message = "card-not-accepted"
-	MessageCallBank     Message = "call-your-bank"
-	MessageSignRequired Message = "signature-required"
+	MessageInsertCard Message = "insert-card"
+	// MessageInsertOrSwipe and MessageSwipeCard are for readers of magnetic
+	// stripes.
+	MessageInsertOrSwipe Message = "insert-or-swipe"
+	MessageSwipeCard     Message = "swipe-card"
+	MessageReadingCard   Message = "reading-card"
+	MessageConnecting    Message = "connecting"
+	MessageAuthorizing   Message = "authorizing"
+	MessageRemoveCard    Message = "remove-card"
+	MessageApproved      Message = "approved"
+	MessageDeclined      Message = "declined" // Params: "reason"
+	MessageCancelled     Message = "cancelled"
+	MessageUnknown       Message = "outcome-unknown"
+	MessagePINOK         Message = "pin-ok"
+	MessagePINWrong      Message = "pin-wrong"
+	MessageTryAgain      Message = "try-again"
+	MessageReversing     Message = "reversing"
+	MessageCardError     Message = "card-error"
+	MessageNotAccepted   Message = "card-not-accepted"
+	MessageCallBank      Message = "call-your-bank"
+	MessageSignRequired  Message = "signature-required"
 	// The messages of a contactless reader have the parameters "id", "status",
 	// "lights" and "tone" (EMV Contactless Book A, 9), and "amount" where a
 	// balance or an amount is shown.

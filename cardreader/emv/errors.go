@@ -21,6 +21,10 @@ var (
 	// ErrNoApplication: card and terminal have no application in common, or
 	// none that the card lets be used.
 	ErrNoApplication = errors.New("emv: no application in common")
+	// ErrNotUsable stands beside ErrNoApplication where there was one in common,
+	// and the card has blocked it or refuses it: no reason to read the card in
+	// another way.
+	ErrNotUsable = errors.New("emv: the card lets no application be used")
 	// ErrCancelled: the cardholder cancelled. A Chooser or PINVerifier
 	// returns it.
 	ErrCancelled = errors.New("emv: cancelled by the cardholder")

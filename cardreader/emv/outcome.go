@@ -53,6 +53,9 @@ type CVMethod struct {
 // itself (EMV Contactless Book A, 5.9).
 func DeviceCVM() CVMethod { return CVMethod{device: true} }
 
+// MethodOf is the method that CVM results name.
+func MethodOf(r tags.CVMResultsValue) CVMethod { return CVMethod{results: r} }
+
 // Device reports whether the consumer's device verified its holder.
 func (m CVMethod) Device() bool { return m.device }
 

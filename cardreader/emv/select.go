@@ -48,7 +48,11 @@ func (s *Session) selectAndInitiate(ctx context.Context) error {
 			return err
 		}
 		list = slices.Delete(list, i, i+1)
+		s.refused = true
 		s.tell(StepSelect, "that application can't be used; %d left", len(list))
+	}
+	if s.refused {
+		return fmt.Errorf("%w: %w", ErrNoApplication, ErrNotUsable)
 	}
 	return ErrNoApplication
 }
@@ -263,6 +267,7 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			exact := len(c.AID) == len(app.AID)
 			// 6283 is a blocked application: passed over, and its longer
 			// forms looked for.
+			s.refused = s.refused || r.SW == apdu.StatusFileInvalidated
 			if r.SW.OK() && (exact || app.Partial) && !listed(list, c.AID) {
 				// The set of the name that fits best, as by the directory.
 				list = append(list, candidate{c, s.match(c.AID)})

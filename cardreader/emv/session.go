@@ -64,6 +64,8 @@ type Session struct {
 	iccKey    *oda.PublicKey
 	cdaWanted bool
 	xda       xda
+	// refused is set once the card let an application in common not be used.
+	refused bool
 	// bypassed is set once the cardholder passed a PIN entry over.
 	bypassed bool
 

@@ -28,6 +28,7 @@ const (
 	codeNoOriginal  = "25"
 	codeFormat      = "30"
 	codeUnsupported = "40"
+	codeTerminal    = "58" // not granted to the terminal
 	codeTotals      = "95" // the terminal's totals are not the server's
 	codeSecurity    = "63" // PIN block can't be read, or its key was used before
 	codeDuplicate   = "94" // same numbers as another request; order being paid or paid
@@ -332,6 +333,9 @@ func (s *Server) content(m *acquirer.Message) []byte {
 	put(m.PINBlock)
 	put(m.PINKSN)
 	put(m.ICC)
+	if m.CVV2.Len() > 0 {
+		put(m.CVV2.Reveal())
+	}
 	return s.c.Registry.keyed("request", b)
 }
 

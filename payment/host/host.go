@@ -114,6 +114,9 @@ type Config struct {
 	// KeyUses is how far a terminal's key counters may run before the server
 	// has it change its keys; zero leaves that to the terminal's owner.
 	KeyUses uint64
+	// EntryPolicy says in which ways, beside the chip, a terminal may come by a
+	// card's data; nil grants none.
+	EntryPolicy func(terminalID string) trade.EntryPolicy
 	// Limits bound what peers can use up; zero fields have defaults.
 	Limits Limits
 	// Observe is told what happens, in words without secrets, from several

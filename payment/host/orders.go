@@ -153,7 +153,7 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 		if s.c.PINPolicy != nil {
 			out.PIN = s.c.PINPolicy(t.ID)
 		}
-		out.Partial, out.Rotate = s.partial(o), s.worn(t)
+		out.Entry, out.Partial, out.Rotate = s.entryPolicy(t.ID), s.partial(o), s.worn(t)
 		if o.Cashback != 0 {
 			out.Cashback = money.New(o.Cashback, o.Amount.Currency)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/payunit/payunit/cardreader/emv/tags"
 	"github.com/payunit/payunit/cardreader/tlv"
@@ -109,7 +108,7 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 	case o.State != ledger.OrderOpen:
 		return no(codeDuplicate, "the order is "+string(o.State))
 	}
-	if code, why := sameAsCard(m.ICC, o); code != "" {
+	if code, why := s.judgeEntry(m, t, o); code != "" {
 		return no(code, why)
 	}
 	if why, err := judgeOriginal(tx, o); err != nil {
@@ -206,7 +205,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Time: a.Created, Credit: o.Type == string(trade.Refund),
 		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
-		Tapped: tapped(m.EntryMode), About: a.Key,
+		Tapped: tapped(m.EntryMode), Entry: entryOf(m.EntryMode), Track2: m.Track2, CVV2: m.CVV2, About: a.Key,
 	})
 	if err != nil {
 		return reply{}, err
@@ -265,10 +264,4 @@ func entry(kind ledger.Kind, a *ledger.Authorisation, w *work, from, to, cause s
 		Key: string(kind) + "/" + a.Key.String(), Kind: kind, Authorisation: a.Key, Cause: cause, Time: w.now,
 		Postings: []ledger.Posting{{Account: from, Amount: neg}, {Account: to, Amount: a.Amount}},
 	}, nil
-}
-
-// tapped reports whether DE 22 says that the card was held to the terminal, by
-// its chip or by its magnetic stripe data.
-func tapped(entryMode string) bool {
-	return strings.HasPrefix(entryMode, "07") || strings.HasPrefix(entryMode, "91")
 }

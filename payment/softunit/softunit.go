@@ -16,6 +16,7 @@ import (
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
 	"github.com/payunit/payunit/cardreader/emv/oda"
+	"github.com/payunit/payunit/cardreader/magstripe"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/payment"
@@ -41,6 +42,9 @@ type Config struct {
 	// Reader is where a card is inserted, TapReader where one is held to. One
 	// of them there has to be.
 	Reader, TapReader cardreader.Reader
+	// Stripe and ChipAttempts are as in payment.Config.
+	Stripe       magstripe.Reader
+	ChipAttempts int
 	// TerminalFile and CAPKFile name the terminal's EMV data and the
 	// certification authorities' keys; Terminal and CAKeys, when set, stand in
 	// their place.
@@ -163,7 +167,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 		return err
 	}
 	pc := payment.Config{
-		Device: t, Reader: c.Reader, TapReader: c.TapReader, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
+		Device: t, Reader: c.Reader, TapReader: c.TapReader, Stripe: c.Stripe, ChipAttempts: c.ChipAttempts, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
 		Offline: c.Offline, Exceptions: c.Exceptions, Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
 	}
 	u.Unit, err = payment.New(pc)

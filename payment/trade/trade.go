@@ -175,6 +175,9 @@ type Trade struct {
 	// PIN is what the cardholder may do on the pad; its zero value grants
 	// nothing.
 	PIN PINPolicy `json:"pin,omitzero"`
+	// Entry is how the card's data may come, beside the chip; its zero value
+	// grants nothing.
+	Entry EntryPolicy `json:"entry,omitzero"`
 	// Partial: the merchant takes a part of the amount too, where the bank
 	// approves no more.
 	Partial bool `json:"partial,omitempty"`
@@ -194,6 +197,17 @@ type PINPolicy struct {
 	// Accessible: the cardholder may change to a keypad of fixed layout with
 	// tones.
 	Accessible bool `json:"accessible,omitempty"`
+}
+
+// EntryPolicy is how a card's data may come that its chip did not give.
+type EntryPolicy struct {
+	// Stripe: the magnetic stripe of a card that has no chip.
+	Stripe bool `json:"stripe,omitempty"`
+	// Fallback: the stripe of a card whose chip can't be read.
+	Fallback bool `json:"fallback,omitempty"`
+	// Manual: what is printed on the card, entered on the trusted user
+	// interface.
+	Manual bool `json:"manual,omitempty"`
 }
 
 // Original is a request of this terminal that the server carried out.
