@@ -76,8 +76,8 @@ type world struct {
 	intercept func(host.Point) error
 	partial   bool
 	// drawn is the transaction counter that the world's last card began at.
-	drawn  uint16
-	pin    trade.PINPolicy
+	drawn uint16
+	pin   trade.PINPolicy
 	// entry is the terminals' entry policy; asked counts who asked for it, and
 	// grants, when not nil, may say otherwise the n-th time.
 	entry  trade.EntryPolicy
