@@ -37,9 +37,9 @@ func (s *unchipped) Complete(ctx context.Context, r emv.HostResponse) (emv.Outco
 	if err := ctx.Err(); err != nil {
 		return s.Outcome(), fmt.Errorf("payment: completing without a chip: %w", err)
 	}
-	s.decision, s.arc = emv.Approved, r.ARC
-	if r.Unable || r.Decline {
-		s.decision = emv.Declined
+	s.decision, s.arc = emv.Declined, r.ARC
+	if r.Approved && !r.Unable {
+		s.decision = emv.Approved
 	}
 	return s.Outcome(), nil
 }
