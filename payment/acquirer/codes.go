@@ -92,7 +92,15 @@ func (c ResponseClass) next() Next {
 func (r Response) Approved() bool { return r.Class == ClassApproved || r.Class == ClassPartial }
 
 // responses is the table of ISO 8583:1987 (field 39) with the action codes that
-// ISO 8583:1993 has for the same.
+// ISO 8583:1993 has for the same. The standards are not public; the table is what
+// public renderings of them agree in:
+//
+//   - 00 to 68, 75 and 90 to 96: gettmc.com, "Credit card issuer response codes",
+//     and the package iso_8583 of hex.pm, response_status.ex; 76 to 88 are for
+//     private use in the standard, and here as Visa's and Mastercard's tables
+//     agree (developer.dnapayments.com, "Response codes")
+//   - action codes: help.sap.com, SAP POS, "Action codes", from the text of 1993,
+//     and the package ut-codec of npm, iso1.json
 var responses = [...]Response{
 	{"00", ClassApproved, SayApproved, "approved", "000", NextByClass},
 	{"01", ClassDeclined, SayContact, "refer to card issuer", "107", NextCallIssuer},
@@ -101,7 +109,7 @@ var responses = [...]Response{
 	{"04", ClassPickUp, SayContact, "pick up card", "200", NextByClass},
 	{"05", ClassDeclined, SayDeclined, "do not honour", "100", NextByClass},
 	{"06", ClassFormat, SayRetry, "error", "", NextByClass},
-	{"07", ClassPickUp, SayContact, "pick up card, special conditions", "", NextByClass},
+	{"07", ClassPickUp, SayContact, "pick up card, special conditions", "207", NextByClass},
 	{"08", ClassApproved, SayApproved, "approved, check identification", "001", NextByClass},
 	{"09", ClassLater, SayLater, "request in progress", "923", NextByClass},
 	{"10", ClassPartial, SayPartial, "approved for a partial amount", "002", NextByClass},
@@ -110,9 +118,14 @@ var responses = [...]Response{
 	{"13", ClassFormat, SayTerminal, "invalid amount", "110", NextByClass},
 	{"14", ClassDeclined, SayDeclined, "invalid card number", "111", NextByClass},
 	{"15", ClassDeclined, SayDeclined, "no such issuer", "", NextByClass},
+	{"16", ClassApproved, SayApproved, "approved, update track 3", "004", NextByClass},
 	{"17", ClassDeclined, SayCancelled, "cancelled by the customer", "", NextByClass},
+	{"18", ClassDeclined, SayDeclined, "customer dispute", "", NextByClass},
 	{"19", ClassRetry, SayRetry, "re-enter transaction", "903", NextByClass},
+	{"20", ClassFormat, SayRetry, "invalid response", "", NextByClass},
 	{"21", ClassDeclined, SayDeclined, "no action taken", "", NextByClass},
+	{"22", ClassLater, SayLater, "suspected malfunction", "", NextByClass},
+	{"23", ClassFormat, SayTerminal, "unacceptable transaction fee", "113", NextByClass},
 	{"25", ClassFormat, SayTerminal, "no such original transaction", "914", NextByClass},
 	{"30", ClassFormat, SayTerminal, "format error", "904", NextByClass},
 	{"31", ClassFormat, SayTerminal, "bank not supported by the switch", "905", NextByClass},
@@ -127,6 +140,7 @@ var responses = [...]Response{
 	{"41", ClassPickUp, SayContact, "lost card, pick up", "208", NextByClass},
 	{"42", ClassDeclined, SayDeclined, "no universal account", "", NextByClass},
 	{"43", ClassPickUp, SayContact, "stolen card, pick up", "209", NextByClass},
+	{"44", ClassDeclined, SayDeclined, "no investment account", "", NextByClass},
 	{"51", ClassRetry, SayFunds, "not sufficient funds", "116", NextByClass},
 	{"52", ClassDeclined, SayDeclined, "no cheque account", "114", NextByClass},
 	{"53", ClassDeclined, SayDeclined, "no savings account", "", NextByClass},
@@ -143,7 +157,7 @@ var responses = [...]Response{
 	{"64", ClassFormat, SayDeclined, "original amount incorrect", "", NextByClass},
 	{"65", ClassRetry, SayInsert, "exceeds frequency limit", "123", NextByClass},
 	{"66", ClassDeclined, SayDeclined, "call acquirer's security department", "105", NextByClass},
-	{"67", ClassPickUp, SayContact, "hard capture", "207", NextByClass},
+	{"67", ClassPickUp, SayContact, "hard capture", "", NextByClass},
 	{"68", ClassLater, SayLater, "response received too late", "911", NextByClass},
 	{"75", ClassPINBlocked, SayPINBlocked, "PIN tries exceeded", "106", NextByClass},
 	{"76", ClassFormat, SayDeclined, "original not found", "", NextByClass},
@@ -183,27 +197,45 @@ func lookup(list []Response, code string) (Response, bool) {
 func DefaultCodes() []Response { return slices.Clone(responses[:]) }
 
 // VisaCodes returns the response codes that Visa has beside the standard's, or
-// with another meaning.
+// with another meaning, as public tables of them say: checkout.com, "Visa response
+// codes" (46, 78, R1, R3 and whether a retry can help), docs.antom.com, "ISO
+// codes" (46), docs.paymentplatform.dev, "Response codes from credit card networks"
+// (64, 70, 78), developer.moneris.com, "Response code tables" (Q1), and
+// app.theneo.io, processor response codes of Elavon (R0, R1, R3). 1A and N7 are as
+// in the lists of several gateways.
 func VisaCodes() []Response {
 	return []Response{
 		{"1A", ClassRetry, SayInsert, "additional customer authentication required", "", NextAnother},
 		{"46", ClassDeclined, SayContact, "closed account", "", NextNothing},
-		{"70", ClassRetry, SayInsert, "PIN data required", "", NextAnother},
+		{"64", ClassDeclined, SayDeclined, "does not fulfil anti-money-laundering requirements", "", NextNothing},
+		{"70", ClassRetry, SayInsert, "PIN data required", "112", NextAnother},
 		{"78", ClassDeclined, SayContact, "blocked: first use of a new card", "", NextCallIssuer},
 		{"N7", ClassDeclined, SayDeclined, "card verification value (CVV2) does not match", "", NextNothing},
+		{"Q1", ClassDeclined, SayDeclined, "card authentication failed", "", NextNothing},
 		{"R0", ClassDeclined, SayDeclined, "stop payment order", "", NextNothing},
+		{"R1", ClassDeclined, SayDeclined, "authorisation revoked by the cardholder", "", NextNothing},
+		{"R3", ClassDeclined, SayDeclined, "all authorisations revoked by the cardholder", "", NextNothing},
 	}
 }
 
 // MastercardCodes returns the response codes that Mastercard has beside the
-// standard's, or with another meaning.
+// standard's, or with another meaning, as developer.dnapayments.com, "Response
+// codes", Mastercard, has them; developer.mastercard.com, "Network response codes"
+// of Mastercard Send, has DE 39 for several networks. 87 is an approval of the
+// purchase without the cash: of a part, that is, where cash was asked for.
 func MastercardCodes() []Response {
 	return []Response{
 		{"65", ClassRetry, SayInsert, "exceeds frequency limit, or the cardholder has to be authenticated", "123", NextAnother},
 		{"70", ClassDeclined, SayContact, "contact the card's issuer", "", NextCallIssuer},
 		{"71", ClassDeclined, SayContact, "PIN not changed", "", NextNothing},
+		{"76", ClassDeclined, SayDeclined, "no such account to credit", "", NextNothing},
+		{"77", ClassDeclined, SayDeclined, "no such account to debit", "", NextNothing},
 		{"78", ClassDeclined, SayDeclined, "no such account", "", NextNothing},
-		{"87", ClassApproved, SayApproved, "purchase amount only, no cash back", "", NextNothing},
+		{"81", ClassDeclined, SayDeclined, "domestic debit transaction not allowed", "", NextNothing},
+		{"83", ClassDeclined, SayDeclined, "fraud or security", "", NextNothing},
+		{"84", ClassFormat, SayDeclined, "invalid authorisation life cycle", "", NextNothing},
+		{"87", ClassPartial, SayPartial, "purchase amount only, no cash back", "", NextSmaller},
+		{"89", ClassPINWrong, SayWrongPIN, "unacceptable PIN", "", NextEnterPIN},
 	}
 }
 
