@@ -119,7 +119,7 @@ func (k *Client) handshake(ctx context.Context, rw stream, t *clientTicket) (*Co
 		return c, err
 	}
 	if binary.BigEndian.Uint16(payload[40:])&policyTickets != 0 {
-		return c, k.keepTicket(c)
+		return c, k.keepTicket(c, t)
 	}
 	return c, nil
 }

@@ -161,7 +161,7 @@ func (k *Server) exchange(ctx context.Context, rw stream, h *handshakeState, v *
 	c.serverTime = at
 	c.endAt(v.peer.Claims.Expires)
 	if k.c.Tickets != nil && v.peer.Purpose != channel.PurposeEnrol {
-		if err := k.leaveTicket(ctx, c); err != nil {
+		if err := k.leaveTicket(ctx, c, v.ticket); err != nil {
 			return c, err
 		}
 	}

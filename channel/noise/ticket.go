@@ -16,7 +16,9 @@ import (
 // ErrTicket: a ticket is not known, used already, expired, or another unit's.
 var ErrTicket = errors.New("noise: no such ticket")
 
-// ticketLife is the longest that a ticket can serve.
+// ticketLife is the longest that a ticket can serve, and that the tickets which
+// resumed channels leave can serve after it: with it ends the time in which a client
+// goes without proving its static key.
 const ticketLife = 24 * time.Hour
 
 // Both ends export id and secret of a ticket from their channel: nothing of it
@@ -47,7 +49,8 @@ type Ticket struct {
 	Secret secret.Bytes
 	// Peer is who had the channel.
 	Peer channel.Identity
-	// Expires is when the ticket ends.
+	// Expires is when the ticket ends: within 24 hours of the channel with a whole
+	// handshake that it descends from.
 	Expires time.Time
 }
 
@@ -148,11 +151,25 @@ func exportTicket(c *Conn) (string, secret.Bytes, error) {
 	return hex.EncodeToString(id), secret.NewBytes(k), err
 }
 
+// chainEnd is when a new ticket ends: that of a resumed channel ends with the one
+// that it was resumed by.
+func chainEnd(now, before time.Time) time.Time {
+	end := now.Add(ticketLife)
+	if !before.IsZero() && before.Before(end) {
+		return before
+	}
+	return end
+}
+
 // leaveTicket keeps the server's half.
-func (k *Server) leaveTicket(ctx context.Context, c *Conn) error {
+func (k *Server) leaveTicket(ctx context.Context, c *Conn, resumed *Ticket) error {
+	before := time.Time{}
+	if resumed != nil {
+		before = resumed.Expires
+	}
 	id, s, err := exportTicket(c)
 	if err == nil {
-		err = k.c.Tickets.Put(ctx, id, Ticket{Secret: s, Peer: c.peer, Expires: k.c.Now().Add(ticketLife)})
+		err = k.c.Tickets.Put(ctx, id, Ticket{Secret: s, Peer: c.peer, Expires: chainEnd(k.c.Now(), before)})
 	}
 	if err != nil {
 		return fmt.Errorf("noise: ticket: %w", err)
@@ -168,9 +185,13 @@ type clientTicket struct {
 }
 
 // keepTicket keeps the client's half, in the place of an older one.
-func (k *Client) keepTicket(c *Conn) error {
+func (k *Client) keepTicket(c *Conn, resumed *clientTicket) error {
 	if !k.c.Resume || k.c.Activation != nil {
 		return nil
+	}
+	before := time.Time{}
+	if resumed != nil {
+		before = resumed.expires
 	}
 	id, s, err := exportTicket(c)
 	if err != nil {
@@ -181,7 +202,7 @@ func (k *Client) keepTicket(c *Conn) error {
 	if k.ticket != nil {
 		k.ticket.secret.Wipe()
 	}
-	k.ticket = &clientTicket{id, s, k.c.Now().Add(ticketLife)}
+	k.ticket = &clientTicket{id, s, chainEnd(k.c.Now(), before)}
 	return nil
 }
 

@@ -234,6 +234,43 @@ func TestNoTicket(t *testing.T) {
 	}
 }
 
+// TestChainOfResumptions: however often a channel is resumed, after a day the client
+// has to prove its static key again; a client that would go on is refused.
+func TestChainOfResumptions(t *testing.T) {
+	for _, honest := range []bool{true, false} {
+		w := newWorld(t)
+		began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		now := began
+		w.client.Resume, w.client.Now, w.server.Now = true, func() time.Time { return now }, func() time.Time { return now }
+		w.server.Tickets = NewMemoryTickets(10, w.server.Now)
+		c, s := w.pair(t)
+		for hours := 0; hours <= 48; hours += 8 {
+			now = began.Add(time.Duration(hours) * time.Hour)
+			if !honest && c.ticket != nil {
+				c.ticket.expires = now.Add(time.Hour)
+			}
+			_, _, cerr, serr := meet(t, c, s, channeltest.Faults{})
+			if !honest && hours == 24 {
+				var again *ResumptionError
+				if !errors.As(cerr, &again) || !errors.Is(serr, ErrTicket) {
+					t.Errorf("resumed after a day: %v, %v", cerr, serr)
+				}
+				break
+			}
+			if cerr != nil || serr != nil {
+				t.Fatalf("honest %v, after %d h: %v, %v", honest, hours, cerr, serr)
+			}
+			want := channel.PurposeResume
+			if hours%24 == 0 {
+				want = channel.PurposePay
+			}
+			if p := w.seen[len(w.seen)-1].Purpose; p != want {
+				t.Errorf("honest %v, after %d h: %v, want %v", honest, hours, p, want)
+			}
+		}
+	}
+}
+
 // brokenTickets is a store that is out of order.
 type brokenTickets struct{ *MemoryTickets }
 

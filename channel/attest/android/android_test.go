@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest"
 )
 
 var (
@@ -76,7 +77,7 @@ func recordedVerifier(t *testing.T, chain [][]byte, change func(*Config)) *Verif
 		t.Fatal(err)
 	}
 	c := Config{
-		Roots: x509.NewCertPool(), Revocations: InsecureNoRevocations{}, Now: func() time.Time { return recordedAt },
+		Roots: x509.NewCertPool(), Revocations: InsecureNoRevocations{}, Known: strangers, Now: func() time.Time { return recordedAt },
 		Apps: []App{{Package: "com.google.attestationexample", Signers: [][32]byte{{}, [32]byte(signer)}}},
 	}
 	c.Roots.AddCert(root)
@@ -314,7 +315,10 @@ func (m *maker) description() []byte {
 	}), m.after...)
 }
 
-func (m *maker) evidence(t testing.TB) channel.Evidence {
+func (m *maker) evidence(t testing.TB) channel.Evidence { return m.answer(t, testChallenge) }
+
+// answer signs a challenge; the certificates answer m.challenge.
+func (m *maker) answer(t testing.TB, challenge []byte) channel.Evidence {
 	t.Helper()
 	between := authority(m.serial, "TEE")
 	if m.forge {
@@ -328,7 +332,7 @@ func (m *maker) evidence(t testing.TB) channel.Evidence {
 	if m.plain {
 		leaf.ExtraExtensions = nil
 	}
-	sum := sha256.Sum256(append([]byte(signLabel), testChallenge...))
+	sum := sha256.Sum256(append([]byte(signLabel), challenge...))
 	sig, err := ecdsa.SignASN1(rand.Reader, m.key, sum[:])
 	if err != nil {
 		t.Fatal(err)
@@ -347,7 +351,7 @@ func (m *maker) evidence(t testing.TB) channel.Evidence {
 func (m *maker) verifier(t testing.TB, change func(*Config)) *Verifier {
 	t.Helper()
 	c := Config{
-		Roots: x509.NewCertPool(), Revocations: InsecureNoRevocations{}, Now: func() time.Time { return testNow },
+		Roots: x509.NewCertPool(), Revocations: InsecureNoRevocations{}, Known: strangers, Now: func() time.Time { return testNow },
 		Apps: []App{{Package: "org.example.other", Signers: [][32]byte{{}}}, {Package: "org.example.till", Signers: [][32]byte{testSigner}, MinVersion: 7}},
 	}
 	c.Roots.AddCert(m.rootCert)
@@ -469,6 +473,48 @@ func statusList(s string, fetched time.Time) Revocations {
 	return l
 }
 
+// strangers knows no device.
+func strangers(context.Context, string) (bool, error) { return false, nil }
+
+// TestGate: a device that was attested when it enrolled opens a channel and attests
+// again inside it, by the one key that it has; one that is not known by then does
+// not.
+func TestGate(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		m := newMaker(t)
+		m.challenge = testChallenge
+		enrolled := ""
+		v := m.verifier(t, func(c *Config) {
+			c.Known = func(_ context.Context, device string) (bool, error) { return device == enrolled, nil }
+		})
+		claims, err := v.Verify(t.Context(), testChallenge, m.evidence(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known {
+			enrolled = claims.Device
+		}
+		g, err := attest.NewGate(attest.GateConfig{Verifier: v, Binding: []byte("binding"), Device: claims, Now: func() time.Time { return testNow }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, moment := range []attest.Moment{attest.BeforePayment, attest.BeforePIN} {
+			q, err := g.Ask(moment, "order-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			challenge, err := q.Challenge()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = g.Judge(t.Context(), m.answer(t, challenge))
+			if want := map[bool]channel.Reason{false: channel.ReasonChallenge}[known]; reason(t, err) != want {
+				t.Errorf("known %v, before the %s: %v", known, moment, err)
+			}
+		}
+	}
+}
+
 // TestKnownKey: a key that was attested before answers by its signature alone.
 func TestKnownKey(t *testing.T) {
 	m := newMaker(t)
@@ -546,6 +592,7 @@ func TestNoDefaults(t *testing.T) {
 		"revocations": func(c *Config) { c.Revocations = nil },
 		"apps":        func(c *Config) { c.Apps = nil },
 		"a signer":    func(c *Config) { c.Apps = []App{{Package: "x"}} },
+		"known":       func(c *Config) { c.Known = nil },
 		"a level":     func(c *Config) { c.MinLevel = 3 },
 	} {
 		c := good

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/channel/attest/tpm/internal/usage"
 )
 
 // Type is the evidence type.
@@ -190,19 +191,16 @@ func (v *Verifier) certified(chain [][]byte) (*ecdsa.PublicKey, time.Time, error
 	case err != nil:
 		return nil, none, channel.RefuseEvidence(channel.ReasonChain, "no authority that is trusted certifies the AK")
 	}
-	meant := false
-	for _, o := range ak.UnknownExtKeyUsage {
-		meant = meant || o.Equal(oidAK)
-	}
-	if !meant || ak.IsCA || ak.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		return nil, none, channel.RefuseEvidence(channel.ReasonChain, "the certificate is not an AK's")
+	path := usage.Path(paths, oidAK)
+	if path == nil || ak.IsCA || ak.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return nil, none, channel.RefuseEvidence(channel.ReasonChain, "the certificate is not an AK's, or is from an authority that certifies no AKs")
 	}
 	key, ok := ak.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
 		return nil, none, channel.RefuseEvidence(channel.ReasonChain, "the AK is not an ECDSA key on P-256")
 	}
 	until := none
-	for _, c := range paths[0] {
+	for _, c := range path {
 		if until.IsZero() || c.NotAfter.Before(until) {
 			until = c.NotAfter
 		}

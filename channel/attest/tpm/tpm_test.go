@@ -59,6 +59,9 @@ type maker struct {
 	quoted     []PCR
 	after      []byte
 	withMiddle bool
+	// usages are those that the authority between is limited to.
+	usages  []x509.ExtKeyUsage
+	unknown []asn1.ObjectIdentifier
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
@@ -142,7 +145,9 @@ func (m *maker) evidence(t testing.TB) channel.Evidence {
 	by, parent := m.root, m.rootCert
 	if m.withMiddle {
 		by = newKey(t)
-		parent = m.certify(t, authority(7), m.rootCert, &by.PublicKey, m.root)
+		middle := authority(7)
+		middle.ExtKeyUsage, middle.UnknownExtKeyUsage = m.usages, m.unknown
+		parent = m.certify(t, middle, m.rootCert, &by.PublicKey, m.root)
 	}
 	s.Certificates = [][]byte{m.certify(t, m.leaf, parent, &m.ak.PublicKey, by).Raw}
 	if m.withMiddle {
@@ -190,7 +195,15 @@ func TestRefusals(t *testing.T) {
 		policy PCRPolicy
 		want   channel.Reason
 	}{
-		"an authority between":        {func(m *maker) { m.withMiddle = true }, golden, ""},
+		"an authority between": {func(m *maker) { m.withMiddle = true }, golden, ""},
+		"an authority for AKs between": {func(m *maker) {
+			m.withMiddle, m.unknown = true, []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}, oidAK}
+		}, golden, ""},
+		"an authority for anything between": {func(m *maker) { m.withMiddle, m.usages = true, []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }, golden, ""},
+		"an authority for EKs between":      {func(m *maker) { m.withMiddle, m.unknown = true, []asn1.ObjectIdentifier{{2, 23, 133, 8, 1}} }, golden, channel.ReasonChain},
+		"an authority for TLS between": {func(m *maker) {
+			m.withMiddle, m.usages = true, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+		}, golden, channel.ReasonChain},
 		"any registers":               {func(m *maker) { m.values = []PCR{{7}, {8}, {9}}; m.quoted = m.values }, InsecureAnyPCRs{}, ""},
 		"another challenge":           {func(m *maker) { m.challenge = bytes.Repeat([]byte{0xC6}, 32) }, golden, channel.ReasonChallenge},
 		"a longer challenge":          {func(m *maker) { m.challenge = append(bytes.Clone(testChallenge), 0) }, golden, channel.ReasonChallenge},

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/channel/attest/tpm/internal/usage"
 )
 
 // Errors of an Authority.
@@ -51,6 +52,9 @@ type Challenge struct {
 type Config struct {
 	// EKRoots are the makers of TPMs whose EK certificates count. No default.
 	EKRoots *x509.CertPool
+	// EKIntermediates are the makers' authorities between a root and an EK; nil
+	// for none.
+	EKIntermediates *x509.CertPool
 	// Certificate and Key are the authority's own. No default.
 	Certificate *x509.Certificate
 	Key         crypto.Signer
@@ -212,15 +216,16 @@ func (a *Authority) checkEK(der []byte, key *ecdsa.PublicKey) error {
 		}
 	}
 	c.UnhandledCriticalExtensions = left
-	if _, err := c.Verify(x509.VerifyOptions{Roots: a.c.EKRoots, CurrentTime: a.c.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	paths, err := c.Verify(x509.VerifyOptions{
+		Roots: a.c.EKRoots, Intermediates: a.c.EKIntermediates, CurrentTime: a.c.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
 		return err
 	}
-	meant := false
-	for _, o := range c.UnknownExtKeyUsage {
-		meant = meant || o.Equal(oidEK)
-	}
-	if !meant || c.IsCA {
-		return errors.New("it is not an EK's")
+	// An ECC EK agrees on keys, and does nothing else (Credential Profile, 3.2).
+	wrong := c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageKeyAgreement == 0
+	if usage.Path(paths, oidEK) == nil || c.IsCA || wrong {
+		return errors.New("it is not an EK's, or is from an authority that certifies no EKs")
 	}
 	if !key.Equal(c.PublicKey) {
 		return errors.New("it is another key's")

@@ -6,6 +6,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"math/big"
 	"testing"
@@ -83,5 +85,70 @@ func TestOneAnswer(t *testing.T) {
 	}
 	if der, err := a.Issue(p, zeros); der != nil || !errors.Is(err, ErrRefused) {
 		t.Errorf("zeros after it: %v", err)
+	}
+}
+
+// TestEKCertificate: an EK counts by a certificate that says so, from authorities
+// that may say so.
+func TestEKCertificate(t *testing.T) {
+	newKey := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	certify := func(c, parent *x509.Certificate, key *ecdsa.PublicKey, by *ecdsa.PrivateKey) *x509.Certificate {
+		c.SerialNumber, c.NotBefore, c.NotAfter, c.BasicConstraintsValid = big.NewInt(9), time.Now().Add(-time.Hour), time.Now().Add(time.Hour), true
+		if parent == nil {
+			parent = c
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, key, by)
+		if err == nil {
+			c, err = x509.ParseCertificate(der)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	authority := func(name string) *x509.Certificate {
+		return &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, KeyUsage: x509.KeyUsageCertSign}
+	}
+	rootKey, makerKey, ek := newKey(), newKey(), newKey()
+	root := certify(authority("root"), nil, &rootKey.PublicKey, rootKey)
+	for name, c := range map[string]struct {
+		maker, ek func(*x509.Certificate)
+		good      bool
+	}{
+		"an EK's":                     {nil, nil, true},
+		"without a usage of its key":  {nil, func(c *x509.Certificate) { c.KeyUsage = 0 }, true},
+		"a maker of EKs":              {func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{oidEK} }, nil, true},
+		"a maker of AKs":              {func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{oidAK} }, nil, false},
+		"a maker of TLS certificates": {func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, nil, false},
+		"a maker that is none":        {func(c *x509.Certificate) { c.IsCA = false }, nil, false},
+		"an AK's":                     {nil, func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{oidAK} }, false},
+		"for signing":                 {nil, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, false},
+		"an authority's":              {nil, func(c *x509.Certificate) { c.IsCA = true }, false},
+	} {
+		m := authority("maker")
+		if c.maker != nil {
+			c.maker(m)
+		}
+		m = certify(m, root, &makerKey.PublicKey, rootKey)
+		leaf := &x509.Certificate{UnknownExtKeyUsage: []asn1.ObjectIdentifier{oidEK}, KeyUsage: x509.KeyUsageKeyAgreement}
+		if c.ek != nil {
+			c.ek(leaf)
+		}
+		leaf = certify(leaf, m, &ek.PublicKey, makerKey)
+		a := &Authority{Config{EKRoots: x509.NewCertPool(), EKIntermediates: x509.NewCertPool(), Now: time.Now}}
+		a.c.EKRoots.AddCert(root)
+		a.c.EKIntermediates.AddCert(m)
+		if err := a.checkEK(leaf.Raw, &ek.PublicKey); (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := a.checkEK(leaf.Raw, &makerKey.PublicKey); err == nil {
+			t.Errorf("%s: taken for another key", name)
+		}
 	}
 }
