@@ -129,7 +129,50 @@ func (w *simWorld) check() {
 	if balances["merchant/M1"] != merchant || balances["pending/M1"] != held || from != -merchant-held {
 		w.wrong("balances %v; by what the units keep, the merchant has %d, %d is held", balances, merchant, held)
 	}
+	w.stoodIn(paid)
 	w.promises(paid)
+}
+
+// stoodIn counts the payments that servers approved in the acquirer's place, and
+// looks at what they count for the limits of that: those that stand, and no more.
+func (w *simWorld) stoodIn(paid map[string]*simTold) {
+	type day struct {
+		card string
+		day  int64
+	}
+	want := map[day]ledger.Spending{}
+	err := w.l.View(context.Background(), func(tx ledger.Tx) error {
+		err := tx.EachAuthorisation(func(a ledger.Authorisation) error {
+			if a.Account != standInAccount {
+				return nil
+			}
+			w.counts["stood in: "+string(a.State)]++
+			at := day{a.Card, ledger.Day(a.Created)}
+			s := want[at]
+			s.Card, s.Day = at.card, at.day
+			if a.State != ledger.AuthVoided && a.State != ledger.AuthReversed {
+				if paid[a.Order] == nil {
+					w.wrong("order %s was approved in the acquirer's place, is %s, and no unit keeps it", a.Order, a.State)
+				}
+				s.Payments++
+				s.Minor += a.Amount.Minor
+			}
+			want[at] = s
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for at, s := range want {
+			if got, err := tx.Spending(at.card, at.day); err != nil || got != s {
+				w.wrong("for its limits a card counts %+v, what stands is %+v: %v", got, s, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.wrong("reading the ledger: %v", err)
+	}
 }
 
 // checkAbove compares the acquirer's ledger with the servers': every request

@@ -102,8 +102,12 @@ type simLine struct {
 // while the server waits.
 func (l simLine) Exchange(ctx context.Context, m *acquirer.Message) (*acquirer.Message, error) {
 	w := l.a.w
+	seldom := 20
+	if w.standIn != nil && m.MTI == "0200" {
+		seldom = 4
+	}
 	switch {
-	case w.chance(20, "a message for above is not sent"):
+	case w.chance(seldom, "a message for above is not sent"):
 		return nil, link.ErrNotSent
 	case w.chance(20, "a message for above is lost"):
 		return nil, link.ErrNoAnswer

@@ -101,6 +101,34 @@ func (t owesNothing) PutOutgoing(o ledger.Outgoing) error {
 	return t.Tx.PutOutgoing(o)
 }
 
+type raisesTwice struct{ ledger.Tx }
+
+func (t raisesTwice) Order(id string) (ledger.Order, error) {
+	o, err := t.Tx.Order(id)
+	if o.State == ledger.OrderPaid && o.Type == "incremental" {
+		o.State, o.Authorisation = ledger.OrderOpen, ledger.Key{}
+	}
+	return o, err
+}
+
+type forgetsIncrements struct{ ledger.Tx }
+
+func (t forgetsIncrements) PutAuthorisation(a ledger.Authorisation) error {
+	if old, err := t.Authorisation(a.Key); err == nil && a.State == ledger.AuthHeld && old.State == ledger.AuthHeld {
+		return nil
+	}
+	return t.Tx.PutAuthorisation(a)
+}
+
+type givesNothingBack struct{ ledger.Tx }
+
+func (t givesNothingBack) PutSpending(s ledger.Spending) error {
+	if old, err := t.Spending(s.Card, s.Day); err == nil && s.Payments < old.Payments {
+		return nil
+	}
+	return t.Tx.PutSpending(s)
+}
+
 // badDisk is a unit's storage with a defect.
 type badDisk struct {
 	payment.Storage
@@ -161,6 +189,14 @@ func TestWorldFindsDefects(t *testing.T) {
 		}},
 		{name: "a reversal owed above is lost", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return owesNothing{tx, "reversal/"} })},
 		{name: "a completion owed above is lost", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return owesNothing{tx, "completion/"} })},
+		{name: "an increment is held twice", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return raisesTwice{tx} })},
+		{name: "an increment is booked, and not held", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return forgetsIncrements{tx} })},
+		{name: "no increment is written", storage: onDisk(badDisk{put: state("increment")})},
+		{name: "above, an increment is held twice", above: func(l ledger.Ledger) ledger.Ledger {
+			return badLedger{Ledger: l, tx: func(tx ledger.Tx) ledger.Tx { return raisesTwice{tx} }}
+		}},
+		{name: "an advice of what was approved in the acquirer's place is lost", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return owesNothing{tx, "standin/"} })},
+		{name: "what came to nothing counts for limits", ledger: inTx(func(tx ledger.Tx) ledger.Tx { return givesNothingBack{tx} })},
 		{name: "every number comes twice", storage: onDisk(badDisk{next: true})},
 	} {
 		found := uint64(0)

@@ -515,12 +515,12 @@ func (w *simWorld) plan(t testing.TB) {
 	for _, u := range w.units {
 		for range 1 + w.r.IntN(2) {
 			minor := 100 + w.r.Int64N(5000)
-			switch w.r.IntN(8) {
+			switch w.r.IntN(9) {
 			case 0:
 				add(u, trade.Void, minor, 0, add(u, trade.Sale, minor, 0, ""))
 			case 1:
 				add(u, trade.Refund, 1+w.r.Int64N(minor), 0, add(u, trade.Sale, minor, 0, ""))
-			case 2:
+			case 2, 8:
 				w.planHeld(minor, func(ty trade.Type, minor int64, original string) string { return add(u, ty, minor, 0, original) })
 			case 3:
 				add(u, trade.Cashback, minor, 1+w.r.Int64N(minor), "")

@@ -71,6 +71,8 @@ func newSimParts(t testing.TB) *simParts {
 		// plays no part here.
 		for i := range profile.Applications {
 			profile.Applications[i].AIP[0] &^= 0x61
+			// Who stands in for the issuer can't prove to be it.
+			profile.Applications[i].AuthOptional = true
 		}
 		c, err := simcard.New(profile, simcard.Options{PKI: testkeys.PKI(), Rand: random})
 		if err != nil {
@@ -121,6 +123,7 @@ type simWorld struct {
 	units   []*simUnit
 	late    []lateMessage
 	above   *simAbove // nil where the servers have the issuer
+	standIn *StandIn  // nil where the servers do not stand in for it
 	// serving is the server that has the ledger, and asking the unit whose
 	// coroutine runs; nil when the world itself does.
 	serving *simServer
@@ -208,6 +211,9 @@ func newSimWorld(t testing.TB, parts *simParts, seed uint64, m mutant) *simWorld
 	}
 	if w.r.IntN(2) == 0 || m.above != nil {
 		w.above = newSimAbove(t, w)
+		if w.r.IntN(3) > 0 {
+			w.standIn = &StandIn{Limit: money.New(4000, parts.eur), Velocity: []issuer.Velocity{{Days: 2, Count: 2, Amount: 6000}}, Cards: []string{"476173", "541333"}}
+		}
 	}
 	for i := range 1 + w.r.IntN(3) {
 		s := &simServer{w: w, id: i}
@@ -243,7 +249,7 @@ func (w *simWorld) start(t testing.TB, s *simServer) {
 		},
 	}
 	if w.above != nil {
-		c.Issuer, c.Upstream = nil, simLine{w.above, s}
+		c.Issuer, c.Upstream, c.StandIn = nil, simLine{w.above, s}, w.standIn
 	}
 	if s.s, err = New(c); err != nil {
 		t.Fatal(err)
