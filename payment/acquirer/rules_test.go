@@ -339,7 +339,7 @@ func TestCodesOfAnAcquirer(t *testing.T) {
 		want Response
 	}{
 		{d, "70", Response{"70", ClassUnknown, SayDeclined, "declined, unknown code", "", NextNothing}},
-		{visa, "70", Response{"70", ClassRetry, SayInsert, "PIN data required", "", NextAnother}},
+		{visa, "70", Response{"70", ClassRetry, SayInsert, "PIN data required", "112", NextAnother}},
 		{mastercard, "70", Response{"70", ClassDeclined, SayContact, "contact the card's issuer", "", NextCallIssuer}},
 		{mastercard, "51", Response{"51", ClassRetry, SayFunds, "not sufficient funds", "116", NextAnother}},
 		{d, "01", Response{"01", ClassDeclined, SayContact, "refer to card issuer", "107", NextCallIssuer}},
