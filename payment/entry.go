@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/emv"
@@ -39,49 +40,61 @@ func (e entry) chip() bool { return e == entryChip || e == entryTap }
 // defaultChipAttempts is Config.ChipAttempts when it is zero.
 const defaultChipAttempts = 3
 
-// badSwipes is how often a swipe may be read badly.
-const badSwipes = 3
+// badReads is how often a swipe may be read, or a number entered, badly.
+const badReads = 3
+
+// ways are where a card's data may come from while the unit waits.
+type ways struct {
+	chip, stripe, keys bool
+	// again: what was entered by hand last was no card's number.
+	again bool
+}
 
 // present waits for a card at the chip reader or, as far as the server's policy
-// goes, at the stripe reader, and reads it. A card that has a chip is read by its
-// chip; its stripe counts only after the chip could not be read, never after it
-// spoke against the payment.
+// goes, at the stripe reader or on the trusted user interface, and reads it. A card
+// that has a chip is read by its chip; its stripe counts only after the chip could
+// not be read, never after it spoke against the payment.
 func (p *run) present(ctx context.Context) error {
 	policy := p.trade.Entry
+	_, keys := p.u.c.UI.(trusted.CardKeyer)
 	swipes := p.u.c.Stripe != nil
-	anyway, failures, bad := swipes && policy.Stripe, 0, 0
+	from := ways{chip: true, stripe: swipes && policy.Stripe, keys: keys && policy.Manual}
+	failures, bad := 0, 0
 	notice := trusted.MessageInsertCard
 	for {
-		if anyway && notice == trusted.MessageInsertCard {
+		if from.stripe && notice == trusted.MessageInsertCard {
 			notice = trusted.MessageInsertOrSwipe
 		}
-		stripe, err := p.await(ctx, notice, true, anyway)
+		got, err := p.await(ctx, notice, from)
+		from.again = errors.Is(err, errKeyed)
 		switch {
-		case errors.Is(err, magstripe.ErrTrack) && bad < badSwipes-1:
+		case (errors.Is(err, magstripe.ErrTrack) || from.again) && bad < badReads-1:
 			bad++
 			p.notify(ctx, trusted.MessageCardError)
 			continue
-		case err == nil && !stripe.Track2.IsZero():
-			if !stripe.ServiceCode().Chip() {
-				return p.swiped(ctx, stripe, entryStripe)
+		case err != nil:
+		case !got.keyed.PAN.IsZero():
+			return p.keyed(got.keyed)
+		case got.card == nil:
+			if !got.stripe.ServiceCode().Chip() {
+				return p.swiped(ctx, got.stripe, entryStripe)
 			}
-			stripe.Wipe()
+			got.stripe.Wipe()
 			p.u.tell(PhaseCard, "the stripe says that the card has a chip, which is to be used")
-			anyway, notice = false, trusted.MessageInsertNow
+			from, notice = ways{chip: true}, trusted.MessageInsertNow
 			continue
-		case err == nil:
+		default:
 			err = p.runKernel(ctx)
 		}
 		if err == nil || !p.unreadable(ctx, err) || !swipes || !policy.Fallback {
 			return err
 		}
+		p.putBack()
 		if failures++; failures < p.u.c.ChipAttempts && !errors.Is(err, emv.ErrNoApplication) {
 			p.u.tell(PhaseCard, "the chip could not be read, %d of %d: %v", failures, p.u.c.ChipAttempts, err)
 			p.notify(ctx, trusted.MessageCardError)
-			p.putBack()
 			continue
 		}
-		p.putBack()
 		p.u.tell(PhaseCard, "the chip can't be read, its stripe is to be: %v", err)
 		return p.fallBack(ctx, err)
 	}
@@ -131,99 +144,146 @@ func (u *Unit) early() bool {
 // be read.
 func (p *run) fallBack(ctx context.Context, failure error) error {
 	for bad := 0; ; bad++ {
-		stripe, err := p.await(ctx, trusted.MessageSwipeCard, false, true)
+		got, err := p.await(ctx, trusted.MessageSwipeCard, ways{stripe: true})
 		switch {
-		case errors.Is(err, magstripe.ErrTrack) && bad < badSwipes-1:
+		case errors.Is(err, magstripe.ErrTrack) && bad < badReads-1:
 			p.notify(ctx, trusted.MessageCardError)
 		case err != nil:
 			return err
-		case stripe.ServiceCode().Chip():
-			return p.swiped(ctx, stripe, entryFallback)
+		case got.stripe.ServiceCode().Chip():
+			return p.swiped(ctx, got.stripe, entryFallback)
 		case p.trade.Entry.Stripe:
-			return p.swiped(ctx, stripe, entryStripe)
+			return p.swiped(ctx, got.stripe, entryStripe)
 		default:
-			stripe.Wipe()
+			got.stripe.Wipe()
 			return failure
 		}
 	}
 }
 
-// await waits for a card at the chip reader, at the stripe reader, or at both.
-// Without an error the card is p.card, or the stripe is not zero.
-func (p *run) await(ctx context.Context, notice trusted.Message, chip, stripe bool) (magstripe.Stripe, error) {
+// await waits for a card. A chip that comes is p.card too, powered.
+func (p *run) await(ctx context.Context, notice trusted.Message, from ways) (taken, error) {
 	p.u.step = ""
-	if !stripe {
-		return magstripe.Stripe{}, p.insert(ctx, notice)
+	if !from.stripe && !from.keys {
+		err := p.insert(ctx, notice)
+		return taken{card: p.card}, err
 	}
 	p.notify(ctx, notice)
-	where := p.u.c.Stripe.Name()
-	if chip {
-		where = p.u.c.Reader.Name() + " or " + where
-	}
-	p.u.tell(PhaseCard, "wait for a card in %s", where)
+	p.u.tell(PhaseCard, "wait for a card: %s", p.u.where(from))
 	began := p.u.c.Now()
 	var got taken
 	err := p.u.within(ctx, PhaseInsert, p.u.c.Limits.Insert, func(ctx context.Context) (err error) {
-		got, err = p.u.either(ctx, chip)
+		got, err = p.first(ctx, from)
 		return err
 	})
 	waited := p.u.c.Now().Sub(began)
-	if err != nil {
+	switch {
+	case err != nil:
 		p.u.pin.spend(waited)
-		return magstripe.Stripe{}, fmt.Errorf("%w: waiting for it: %w", ErrCard, err)
-	}
-	if got.card != nil {
+		if errors.Is(err, trusted.ErrCancelled) {
+			return taken{}, err
+		}
+		return taken{}, fmt.Errorf("%w: waiting for it: %w", ErrCard, err)
+	case got.card != nil:
 		p.powered(ctx, got.card, waited)
-		return magstripe.Stripe{}, nil
+	case !got.keyed.PAN.IsZero():
+		p.u.pin.spend(waited)
+		p.u.c.Observe(Event{Phase: PhaseCard, Step: "manual entry", Text: "the card's number was entered by hand", Took: waited})
+	default:
+		p.u.c.Observe(Event{Phase: PhaseCard, Step: "swipe", Text: "card swiped, service code " + string(got.stripe.ServiceCode()), Took: waited})
 	}
-	p.u.c.Observe(Event{Phase: PhaseCard, Step: "swipe", Text: "card swiped, service code " + string(got.stripe.ServiceCode()), Took: waited})
-	return got.stripe, nil
+	return got, nil
 }
 
-// taken is what the cardholder gave.
+// where names the ways in words.
+func (u *Unit) where(from ways) string {
+	var list []string
+	if from.chip {
+		list = append(list, u.c.Reader.Name())
+	}
+	if from.stripe {
+		list = append(list, u.c.Stripe.Name())
+	}
+	if from.keys {
+		list = append(list, "entry by hand")
+	}
+	return strings.Join(list, ", ")
+}
+
+// taken is what the cardholder gave: one of the three, or an error.
 type taken struct {
 	card   cardreader.Card
 	stripe magstripe.Stripe
+	keyed  trusted.KeyedCard
 	err    error
 }
 
-// either waits for whichever comes first, and calls the other reader off. A chip
-// counts before a stripe where both came.
-func (u *Unit) either(ctx context.Context, chip bool) (taken, error) {
+// rank orders what came at once: a chip counts before a stripe, that before what
+// was entered.
+func (t taken) rank() int {
+	switch {
+	case t.err != nil:
+		return 3
+	case t.card != nil:
+		return 0
+	case !t.stripe.Track2.IsZero():
+		return 1
+	}
+	return 2
+}
+
+// drop lets go of what is not used.
+func (t taken) drop() error {
+	if t.err != nil {
+		return nil
+	}
+	t.stripe.Wipe()
+	t.keyed.PAN.Wipe()
+	t.keyed.CVV2.Wipe()
+	if t.card != nil {
+		return t.card.Close()
+	}
+	return nil
+}
+
+// first waits for whichever comes first, and calls the others off. What came
+// before it could be called off counts too.
+func (p *run) first(ctx context.Context, from ways) (taken, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	found := make(chan taken, 2)
-	n := 1
-	go func() {
-		s, err := u.c.Stripe.Swipe(ctx)
-		found <- taken{stripe: s, err: err}
-	}()
-	if chip {
-		n++
-		go func() {
-			c, err := u.c.Reader.Connect(ctx)
-			found <- taken{card: c, err: err}
-		}()
+	var waits []func() taken
+	if from.chip {
+		waits = append(waits, func() taken {
+			c, err := p.u.c.Reader.Connect(ctx)
+			return taken{card: c, err: err}
+		})
 	}
-	first := <-found
+	if from.stripe {
+		waits = append(waits, func() taken {
+			s, err := p.u.c.Stripe.Swipe(ctx)
+			return taken{stripe: s, err: err}
+		})
+	}
+	if from.keys {
+		waits = append(waits, func() taken {
+			c, err := p.keyCard(ctx, from.again)
+			return taken{keyed: c, err: err}
+		})
+	}
+	found := make(chan taken, len(waits))
+	for _, wait := range waits {
+		go func() { found <- wait() }()
+	}
+	best := <-found
 	stop()
-	if n == 1 {
-		return first, first.err
-	}
-	second := <-found
-	if first.err == nil && second.err == nil && first.card == nil {
-		first, second = second, first
-	} else if first.err != nil && second.err == nil {
-		// It came before it could be called off.
-		first, second = second, first
-	}
-	if second.err == nil {
-		second.stripe.Wipe()
-		if second.card != nil {
-			if err := second.card.Close(); err != nil {
-				u.tell(PhaseCard, "powering a card down: %v", err)
-			}
+	for range len(waits) - 1 {
+		other := <-found
+		if other.rank() < best.rank() {
+			best, other = other, best
+		}
+		if err := other.drop(); err != nil {
+			p.u.tell(PhaseCard, "powering a card down: %v", err)
 		}
 	}
-	return first, first.err
+	return best, best.err
 }

@@ -5,15 +5,18 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel/relay/hostile"
 	"github.com/payunit/payunit/payment"
 	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/payment/trade"
 )
 
 // needles are a secret in each form in which it could leave.
@@ -61,7 +64,14 @@ func TestNoSecretLeaves(t *testing.T) {
 	for _, scene := range []struct {
 		name, profile, faults string
 		intercept             func(host.Point) error
+		// entry is the way that the card's data take, "" the chip.
+		entry string
 	}{
+		{name: "stripe", profile: "stripe-pin", entry: "stripe"},
+		{name: "stripe, answer lost", profile: "stripe-pin", entry: "stripe", intercept: cuts(host.StageCommitted, 2)},
+		{name: "fallback", entry: "fallback"},
+		{name: "by hand", entry: "manual"},
+		{name: "by hand, answer lost", entry: "manual", intercept: cuts(host.StageCommitted, 2)},
 		{name: "declined with a wrong PIN"},
 		{name: "offline PIN", profile: "offline-pin"},
 		{name: "card removed", faults: "remove@first-gac"},
@@ -81,6 +91,16 @@ func TestNoSecretLeaves(t *testing.T) {
 			var said []string
 			c.script.PIN = secret.CopyBytes([]byte(pin))
 			c.script.Observe = func(s string) { said = append(said, s) }
+			look := maps.Clone(look)
+			if scene.entry != "" {
+				w.entry = trade.EntryPolicy{Stripe: true, Fallback: true, Manual: true}
+				c.reader = func(r cardreader.Reader) cardreader.Reader { return gated{r, nil} }
+				number, printed := enterBy(t, &c, scene.entry)
+				for k, v := range needles("PAN of the entry", number) {
+					look[k] = v
+				}
+				look["CVV2 in the private field"] = append([]byte{0xC5, 3}, printed...)
+			}
 			r := w.rig(c)
 			w.intercept = scene.intercept
 			w.order("A-1", 1234)

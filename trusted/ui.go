@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/money"
 )
 
@@ -78,6 +79,32 @@ type Confirmation struct {
 type Speaker interface {
 	// Languages returns codes of ISO 639-1 in lower case.
 	Languages() []string
+}
+
+// CardPrompt is what stands on the screen while a card's data are entered.
+type CardPrompt struct {
+	Amount   money.Amount
+	Language string // ISO 639-1; empty means the UI's own
+	// Again: what was entered last was no card's number.
+	Again bool
+}
+
+// KeyedCard is what is printed on a card. Whoever gets it wipes it.
+type KeyedCard struct {
+	PAN    secret.PAN
+	Expiry string // YYMM
+	// CVV2 are the three or four digits of the value printed beside it; empty
+	// when they were left out.
+	CVV2 secret.Bytes
+}
+
+// CardKeyer is a UI on which a card's data can be entered by hand, where the
+// server's policy grants that: the app never sees them.
+type CardKeyer interface {
+	// KeyCard waits for somebody to enter a card's data, while the unit waits
+	// for a card at its readers too: a card that comes ends ctx. ErrCancelled
+	// when the cardholder cancels.
+	KeyCard(ctx context.Context, p CardPrompt) (KeyedCard, error)
 }
 
 // UI is the trusted user interface. Each method returns within 100 ms of the

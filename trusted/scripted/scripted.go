@@ -27,6 +27,9 @@ type Script struct {
 	CancelPIN bool
 	// Application is the index chosen when a card offers several.
 	Application int
+	// Card is entered by hand where that is asked for. Without one the
+	// cardholder waits for the readers.
+	Card trusted.KeyedCard
 	// Observe is told what the cardholder sees and does, in words, without
 	// any digit of a PIN; nil tells nobody.
 	Observe func(text string)
@@ -43,9 +46,10 @@ type Cardholder struct {
 }
 
 var (
-	_ trusted.UI      = (*Cardholder)(nil)
-	_ trusted.Assured = (*Cardholder)(nil)
-	_ softpad.Panel   = (*Cardholder)(nil)
+	_ trusted.UI        = (*Cardholder)(nil)
+	_ trusted.CardKeyer = (*Cardholder)(nil)
+	_ trusted.Assured   = (*Cardholder)(nil)
+	_ softpad.Panel     = (*Cardholder)(nil)
 )
 
 // New returns a cardholder.
@@ -109,6 +113,23 @@ func (h *Cardholder) Choose(ctx context.Context, labels []string) (int, error) {
 	}
 	h.tell("chooses %q of %d applications", labels[h.s.Application], len(labels))
 	return h.s.Application, nil
+}
+
+// KeyCard implements trusted.CardKeyer.
+func (h *Cardholder) KeyCard(ctx context.Context, p trusted.CardPrompt) (trusted.KeyedCard, error) {
+	if err := ctx.Err(); err != nil {
+		return trusted.KeyedCard{}, err
+	}
+	if h.s.Card.PAN.IsZero() {
+		<-ctx.Done()
+		return trusted.KeyedCard{}, ctx.Err()
+	}
+	h.tell("enters the card's number for %s by hand", p.Amount)
+	c := trusted.KeyedCard{PAN: h.s.Card.PAN.Clone(), Expiry: h.s.Card.Expiry}
+	if v := h.s.Card.CVV2; v.Len() > 0 {
+		c.CVV2 = secret.CopyBytes(v.Reveal())
+	}
+	return c, nil
 }
 
 // Open implements softpad.Panel.
