@@ -48,8 +48,9 @@ type Config struct {
 	Timeout time.Duration
 	// MaxInFlight bounds the requests that wait for answers; 0 means 64.
 	MaxInFlight int
-	// BackOff is the wait after a failed connection, doubled with each
-	// failure up to MaxBackOff; 0 means 500 milliseconds, and 30 seconds.
+	// BackOff is the time after a failed connection in which none is made,
+	// doubled with each failure up to MaxBackOff; 0 means 500 milliseconds, and
+	// 30 seconds. A request that can't wait for its end is told so at once.
 	BackOff, MaxBackOff time.Duration
 	// Late gets each message that answers no request in flight; it is the
 	// owner's to wipe. It is called from the client's goroutine, may not
@@ -60,6 +61,8 @@ type Config struct {
 	Observe func(text string, err error)
 	// Wait waits for d or the end of ctx; nil means a timer.
 	Wait func(ctx context.Context, d time.Duration) error
+	// Now is the clock that BackOff is counted by; nil means time.Now.
+	Now func() time.Time
 }
 
 // Client sends requests to a host over one connection, which it opens when it
@@ -79,6 +82,7 @@ type Client struct {
 	waiting map[*call]struct{}
 	closed  bool
 	fails   int
+	failed  time.Time // when the last connection failed
 }
 
 // conn is a connection and the right to write to it.
@@ -134,6 +138,9 @@ func NewClient(c Config) (*Client, error) {
 	}
 	if c.Wait == nil {
 		c.Wait = wait
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	return &Client{c: c, ctx: ctx, stop: stop, connecting: make(chan struct{}, 1), waiting: map[*call]struct{}{}}, nil
@@ -284,7 +291,7 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 		return nil, ErrClosed
 	}
 	c.mu.Lock()
-	conn0, closed, fails := c.conn, c.closed, c.fails
+	conn0, closed, pause := c.conn, c.closed, c.pauseLocked()
 	c.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
@@ -295,8 +302,11 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	if fails > 0 {
-		if err := c.c.Wait(ctx, c.backOff(fails)); err != nil {
+	if pause > 0 {
+		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
+			return nil, fmt.Errorf("%w: none is made for another %v", errPause, pause.Round(time.Millisecond))
+		}
+		if err := c.c.Wait(ctx, pause); err != nil {
 			return nil, err
 		}
 	}
@@ -309,6 +319,7 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	}
 	if err != nil {
 		c.fails++
+		c.failed = c.c.Now()
 		c.c.Observe("connection failed", err)
 		return nil, err
 	}
@@ -318,6 +329,19 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 	go c.read(c.conn)
 	c.c.Observe("connected", nil)
 	return c.conn, nil
+}
+
+var errPause = errors.New("link: the last connection failed")
+
+// pauseLocked is how long no connection is made yet. It is counted from the last
+// failure, not from each request: requests that end before it would put it off for
+// ever.
+func (c *Client) pauseLocked() time.Duration {
+	if c.fails == 0 {
+		return 0
+	}
+	d := c.backOff(c.fails)
+	return min(d, d-c.c.Now().Sub(c.failed))
 }
 
 func (c *Client) backOff(fails int) time.Duration {

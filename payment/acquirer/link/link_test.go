@@ -218,7 +218,7 @@ func TestReconnect(t *testing.T) {
 	refused := errors.New("refused")
 	dials := 0
 	c, _ := setUp(t, Config{
-		BackOff: time.Second, MaxBackOff: 3 * time.Second,
+		BackOff: time.Second, MaxBackOff: 3 * time.Second, Now: func() time.Time { return time.Time{} },
 		Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil },
 		Dial: func(context.Context) (net.Conn, error) {
 			if dials++; dials > 1 && dials < 6 {
@@ -250,6 +250,62 @@ func TestReconnect(t *testing.T) {
 	if want := fmt.Sprint([]time.Duration{1e9, 2e9, 3e9, 3e9}); fmt.Sprint(waits) != want {
 		t.Errorf("waits %v, want %s", waits, want)
 	}
+}
+
+// TestReconnectForTheImpatient: requests that wait less than the longest back-off
+// don't put the next connection off, and those that can't wait for it know at once.
+func TestReconnectForTheImpatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down, dials := true, 0
+		c, err := NewClient(Config{Dial: func(context.Context) (net.Conn, error) {
+			dials++
+			if down {
+				return nil, errors.New("refused")
+			}
+			a, b := net.Pipe()
+			go func() {
+				h := &host{b, t}
+				h.answer(h.read())
+			}()
+			return a, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		ask := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+			defer cancel()
+			asked := time.Now()
+			m, err := c.Exchange(ctx, echo("TERM0001", "000001"))
+			if err == nil {
+				m.Wipe()
+			} else if !errors.Is(err, ErrNotSent) {
+				t.Errorf("after %v: %v", time.Since(began), err)
+			} else if took := time.Since(asked); errors.Is(err, errPause) && took != 0 {
+				t.Errorf("who can't wait for the next connection was told after %v", took)
+			}
+			return err
+		}
+		for time.Since(began) < 5*time.Minute {
+			if ask() == nil {
+				t.Fatal("a host that is down answered")
+			}
+			time.Sleep(time.Second)
+		}
+		if least, most := 10, 20; dials < least || dials > most {
+			t.Errorf("%d connections were tried in five minutes, want %d to %d", dials, least, most)
+		}
+		down = false
+		for back := time.Now(); ask() != nil; time.Sleep(time.Second) {
+			if time.Since(back) > 31*time.Second {
+				t.Fatal("no connection although the host is back")
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestLimits: too many in flight, a closed client, bad configurations.
