@@ -61,6 +61,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
 	partial := f.Bool("partial", false, "take a part of a sale's amount where the card's account has no more, and the cardholder agrees")
+	makers := f.String("tpm-makers", "", "PEM file of the makers whose TPMs' endorsement certificates count, for units that attest by a TPM")
+	pcrs := f.String("tpm-pcrs", "", "NUMBER=HEX,…: the register values of machines that count, with -tpm-makers")
 	upstream := f.String("upstream", "", "HOST:PORT of the bank above, which then decides about payments; empty decides here")
 	standin := f.String("stand-in", "", "AMOUNT,N,PREFIX,…: while the bank above can't be asked, approve up to AMOUNT, N times a day with a card, for account numbers that begin so")
 	uses := f.Uint64("key-uses", 0, "have a terminal change its keys, after a payment, once it used N of a kind; 0 leaves that to its owner")
@@ -112,6 +114,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	cfg := bank.Config{PIN: pin, Partial: *partial, KeyUses: *uses, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
+	if *makers != "" || *pcrs != "" {
+		if cfg.TPM, err = bank.ParseTPM(*makers, *pcrs); err != nil {
+			fmt.Fprintf(stderr, "bank: -tpm-makers, -tpm-pcrs: %v\n", err)
+			return 2
+		}
+	}
 	if *conf != "" {
 		if cfg.Configuration, err = os.ReadFile(*conf); err != nil {
 			fmt.Fprintf(stderr, "bank: -config: %v\n", err)

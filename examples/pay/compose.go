@@ -257,6 +257,9 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 	if err := d.configuration(ctx, &c); err != nil {
 		return err
 	}
+	if err := d.attestation(ctx, &c); err != nil {
+		return err
+	}
 	if !d.playing() {
 		if c.Reader, c.TapReader, err = d.readers(); err != nil {
 			return err

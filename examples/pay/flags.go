@@ -40,6 +40,7 @@ type options struct {
 	trace      string
 	state      string
 	storage    storage
+	attest     string
 	forget     bool
 	partial    bool
 	seed       uint64
@@ -70,7 +71,7 @@ var errUsage = errors.New("usage")
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{args: args}
-	var amount, cashback, currency, kind, now, keeps, enrols string
+	var amount, cashback, currency, kind, now, keeps, enrols, attests string
 	f := flag.NewFlagSet("pay", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
@@ -99,6 +100,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.passphrase, "passphrase-file", "", "file whose first line seals the cassette, or opens it")
 	f.StringVar(&o.state, "state", "", "folder of the unit's sealed state and the card's; empty uses pay-state with -server, else a new one that is removed")
 	f.StringVar(&keeps, "storage", "vault", "what seals the state: vault, a file under a key beside it, or tpm:ADDR, a TPM 2.0 at a device\n(/dev/tpmrm0), a Unix socket or HOST:PORT, with @HEX behind it for another NV index than 01805055")
+	f.StringVar(&attests, "attest", "software", "what proves the device to the bank: software, a key in the state, or tpm:ADDR, a TPM 2.0 as in -storage,\nwhose key the bank certifies; chosen when the unit enrols")
 	f.BoolVar(&o.forget, "forget", false, "make no payment: remove the TPM's counter of a -state that is gone")
 	f.Uint64Var(&o.seed, "seed", 0, "makes the unit's and the card's random numbers repeatable")
 	f.StringVar(&now, "now", "", "the unit's and the card's clock, RFC 3339; empty takes this machine's")
@@ -175,6 +177,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.storage, err = parseStorage(keeps); err != nil {
 		return bad("-storage: %v", err)
+	}
+	if o.attest, err = parseAttest(attests); err != nil {
+		return bad("-attest: %v", err)
+	}
+	if o.attest != "" && o.cassette {
+		return bad("-cassette records -attest software: a TPM's answers are not kept")
 	}
 	if o.storage.tpm != "" && o.state == "" && o.server == "" && !o.forget {
 		return bad("-storage tpm:ADDR needs -state: the TPM counts for one folder")

@@ -18,18 +18,19 @@ type storage struct {
 	// tpm is the address of a TPM; without one a key file seals the state.
 	tpm   string
 	index uint32
+	lines *lines
 }
 
 func parseStorage(s string) (storage, error) {
 	if s == "vault" {
-		return storage{}, nil
+		return storage{lines: &lines{}}, nil
 	}
 	address, ok := strings.CutPrefix(s, "tpm:")
 	address, index, indexed := strings.Cut(address, "@")
 	if !ok || address == "" {
 		return storage{}, fmt.Errorf("%q is neither vault nor tpm:ADDR", s)
 	}
-	out := storage{tpm: address, index: tpm.DefaultIndex}
+	out := storage{tpm: address, index: tpm.DefaultIndex, lines: &lines{}}
 	if indexed {
 		n, err := strconv.ParseUint(index, 16, 32)
 		if err != nil {
@@ -40,7 +41,7 @@ func parseStorage(s string) (storage, error) {
 	return out, nil
 }
 
-func (s storage) config(c *tpm.Conn) tpm.Config {
+func (s storage) config(c tpm.Transport) tpm.Config {
 	// The kernel's resource manager has its own order; a bare TPM is ours.
 	return tpm.Config{TPM: c, Index: s.index, Device: "pay", Exclusive: !strings.HasPrefix(s.tpm, "/dev/")}
 }
@@ -48,7 +49,7 @@ func (s storage) config(c *tpm.Conn) tpm.Config {
 // tpmState is a state with its way to the TPM.
 type tpmState struct {
 	*tpm.Store
-	conn *tpm.Conn
+	conn *line
 }
 
 func (s tpmState) Close() error { return errors.Join(s.Store.Close(), s.conn.Close()) }
@@ -61,7 +62,7 @@ func (s storage) open(ctx context.Context, dir string, c *softunit.Config) error
 		c.Dir, c.Key = dir, vault.InsecureKeyFile()
 		return nil
 	}
-	conn, err := tpm.Connect(s.tpm)
+	conn, err := s.lines.connect(s.tpm)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (s storage) open(ctx context.Context, dir string, c *softunit.Config) error
 
 // forget removes the counter of a state that is gone.
 func (s storage) forget(ctx context.Context) error {
-	conn, err := tpm.Connect(s.tpm)
+	conn, err := s.lines.connect(s.tpm)
 	if err != nil {
 		return err
 	}

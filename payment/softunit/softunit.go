@@ -51,6 +51,9 @@ type Config struct {
 	TerminalFile, CAPKFile string
 	Terminal               *emv.Terminal
 	CAKeys                 emv.CAKeys
+	// Attester produces the device's evidence; nil means a key in the state
+	// (attest.Software). A device keeps to the kind that it enrolled with.
+	Attester channel.Attester
 	// Activation enrols a device that is not enrolled yet.
 	Activation string
 	// PINFormat is chosen at enrolment; zero means 4, AES DUKPT.
@@ -145,8 +148,11 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 			c.Panel = text
 		}
 	}
+	if c.Attester == nil {
+		c.Attester = attest.Software{Keys: u.state}
+	}
 	device := enrol.Config{
-		Storage: u.state, Keys: u.state, Link: c.Link, Attester: attest.Software{Keys: u.state}, DeviceClass: "desktop",
+		Storage: u.state, Keys: u.state, Link: c.Link, Attester: c.Attester, DeviceClass: "desktop",
 		Assurance: c.level(u.state), ServerKey: c.ServerKey, ConfigKey: c.ConfigKey, Configuration: c.Configuration, Counter: u.state, Channel: c.Channel, Rand: c.Rand, Now: c.Now,
 	}
 	// The files come first: one that is missing must not cost an activation code.

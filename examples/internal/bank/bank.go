@@ -25,7 +25,6 @@ import (
 	"github.com/payunit/payunit/cardreader/simcard"
 	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/channel"
-	"github.com/payunit/payunit/channel/attest"
 	"github.com/payunit/payunit/channel/noise"
 	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/examples/internal/demo"
@@ -62,6 +61,9 @@ type Config struct {
 	// KeyUses is how far a terminal's key counters may run before it changes its
 	// keys; zero for without end.
 	KeyUses uint64
+	// TPM is which units' TPMs count; nil takes any with the published keys, and
+	// none with others.
+	TPM *TPM
 	// Upstream is the address of the bank above, which then decides instead of
 	// this one's issuer; empty for none.
 	Upstream string
@@ -80,14 +82,15 @@ type Config struct {
 
 // Bank is a running payment server.
 type Bank struct {
-	c        Config
-	db       *sql.DB
-	ledger   *sqlledger.Ledger
-	issuer   *issuer.Issuer
-	registry *host.Registry
-	server   *host.Server
-	line     *link.Client
-	once     sync.Once
+	c         Config
+	db        *sql.DB
+	ledger    *sqlledger.Ledger
+	issuer    *issuer.Issuer
+	registry  *host.Registry
+	server    *host.Server
+	line      *link.Client
+	once      sync.Once
+	authority *authority
 }
 
 // New makes a bank, and its ledger where there is none.
@@ -117,10 +120,7 @@ func (b *Bank) open(ctx context.Context) error {
 	if b.registry, err = host.NewRegistry(host.RegistryConfig{Ledger: b.ledger, Key: b.c.Keys.Registry, Now: b.c.Now}); err != nil {
 		return err
 	}
-	policy, err := attest.NewPolicy(attest.PolicyConfig{
-		Verifiers: map[string]channel.Verifier{attest.TypeSoftware: attest.SoftwareVerifier{}},
-		Minimum:   channel.AssuranceSoftware, Now: b.c.Now,
-	})
+	policy, err := b.evidence()
 	if err != nil {
 		return err
 	}

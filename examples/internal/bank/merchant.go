@@ -40,6 +40,7 @@ type orderBody struct {
 func (b *Bank) handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("POST /orders", b.postOrder)
+	b.attestation(m)
 	m.HandleFunc("POST /activations", func(w http.ResponseWriter, r *http.Request) {
 		code, err := b.Activate(r.Context())
 		answer(w, map[string]string{"code": code}, err)

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -39,6 +41,9 @@ type Keys struct {
 	// ConfigKey verifies the bank's configurations for its units; empty when the
 	// file has none, and the bank then gives them none.
 	ConfigKey ed25519.PublicKey
+	// AKAuthority certifies the attestation keys of units' TPMs; nil when the
+	// file has none, and evidence of TPMs is not taken.
+	AKAuthority *ecdsa.PrivateKey
 	// Registry is the key behind activation codes and digests.
 	Registry secret.Bytes
 	// Line is the key of the lines between banks; empty when the file has
@@ -56,6 +61,7 @@ type keysFile struct {
 	Next     string `json:"server_key_next"`
 	TLS      string `json:"server_tls_key"`
 	Config   string `json:"config_key"`
+	AK       string `json:"ak_authority_key"`
 	Registry string `json:"registry_key"`
 	PIN      string `json:"bdk_pin"`
 	MAC      string `json:"bdk_mac"`
@@ -79,7 +85,7 @@ func Default() (Keys, error) {
 		return hex.EncodeToString(sum[:n])
 	}
 	return keysFile{
-		Server: of("server", 32), Next: of("server next", 32), Config: hex.EncodeToString(Signer().Public().(ed25519.PublicKey)), TLS: of("server tls", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
+		Server: of("server", 32), AK: of("AK authority", 32), Next: of("server next", 32), Config: hex.EncodeToString(Signer().Public().(ed25519.PublicKey)), TLS: of("server tls", 32), Registry: of("registry", 32), PIN: of("pin", 16), MAC: of("mac", 16),
 		PINTDES: of("pin tdes", 16), MACTDES: of("mac tdes", 16), Line: of("line", 16), Token: Token,
 	}.keys()
 }
@@ -92,7 +98,8 @@ var ErrKeys = errors.New("keys file")
 // merchant_token and, for channels over TLS, server_tls_key (hex of 32), for lines
 // between banks line_key (hex of 16), for a change of the server's key
 // server_key_next (hex of 32), and config_key, the public key that its units'
-// configurations are signed under (hex of 32).
+// configurations are signed under (hex of 32), and, for units that attest by a TPM,
+// ak_authority_key (hex of 32, a scalar of P-256).
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -154,6 +161,16 @@ func (f keysFile) keys() (Keys, error) {
 		}
 		if err != nil {
 			return Keys{}, fmt.Errorf("%w: server_key_next is not the hex of 32 bytes", ErrKeys)
+		}
+	}
+	if f.AK != "" {
+		b, err := hex.DecodeString(f.AK)
+		if err == nil {
+			k.AKAuthority, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), b)
+			clear(b)
+		}
+		if err != nil {
+			return Keys{}, fmt.Errorf("%w: ak_authority_key is not the hex of 32 bytes, a scalar of P-256", ErrKeys)
 		}
 	}
 	if f.Config != "" {

@@ -50,8 +50,12 @@ type Challenge struct {
 
 // Config makes an Authority.
 type Config struct {
-	// EKRoots are the makers of TPMs whose EK certificates count. No default.
+	// EKRoots are the makers of TPMs whose EK certificates count. No default,
+	// unless EK is set.
 	EKRoots *x509.CertPool
+	// EK, when set, judges an EK in the place of EKRoots: its certificate, nil
+	// where the TPM has none, and its public key.
+	EK func(certificate []byte, key *ecdsa.PublicKey) error
 	// EKIntermediates are the makers' authorities between a root and an EK; nil
 	// for none.
 	EKIntermediates *x509.CertPool
@@ -72,7 +76,7 @@ type Authority struct{ c Config }
 // New makes an authority. Errors wrap ErrConfig.
 func New(c Config) (*Authority, error) {
 	switch {
-	case c.EKRoots == nil:
+	case c.EKRoots == nil && c.EK == nil:
 		return nil, fmt.Errorf("%w: EKRoots is nil and has no default", ErrConfig)
 	case c.Certificate == nil || c.Key == nil:
 		return nil, fmt.Errorf("%w: Certificate or Key is nil and has no default", ErrConfig)
@@ -140,7 +144,11 @@ func (a *Authority) Challenge(r Request) (Challenge, *Pending, error) {
 	if err != nil {
 		return refused(fmt.Errorf("EK: %w", err))
 	}
-	if err := a.checkEK(r.EKCertificate, ekKey); err != nil {
+	check := a.checkEK
+	if a.c.EK != nil {
+		check = a.c.EK
+	}
+	if err := check(r.EKCertificate, ekKey); err != nil {
 		return refused(fmt.Errorf("EK certificate: %w", err))
 	}
 	ak, akKey, err := public(r.AKPublic, AKTemplate())
