@@ -165,6 +165,8 @@ func masked(def *Element, v []byte) string {
 		return hidden(v)
 	case def.Member == MemberPrivate:
 		return maskPrivate(v)
+	case def.Member == MemberICC, def.Class == B && def.Member == NoMember:
+		return maskBytes(v)
 	case def.Class == B:
 		return strings.ToUpper(hex.EncodeToString(v))
 	case def.Prefix > 0 && def.Member == NoMember:
@@ -201,8 +203,27 @@ func maskDigits(v []byte) string {
 
 func hidden(v []byte) string { return fmt.Sprintf("[%d, hidden]", len(v)) }
 
-// maskRuns hides runs of 12 to 19 digits in free text: a PAN in a private field
-// is still a PAN.
+// digitRun is how many digits in a row may be a PAN, or hold one.
+const digitRun = 12
+
+// maskBytes is hexadecimal of bytes that nobody knows the meaning of, hidden in
+// whole where a PAN or a track may be among them, in BCD or in ASCII.
+func maskBytes(v []byte) string {
+	s := strings.ToUpper(hex.EncodeToString(v))
+	run := 0
+	for i := range len(s) {
+		if run++; !isDigit(s[i]) {
+			run = 0
+		}
+		if run >= digitRun {
+			return hidden(v)
+		}
+	}
+	return s
+}
+
+// maskRuns hides long runs of digits in free text: a PAN in a private field is
+// still a PAN, also with other digits before and behind it.
 func maskRuns(v []byte) string {
 	out := append([]byte(nil), v...)
 	for i := 0; i < len(out); {
@@ -210,7 +231,7 @@ func maskRuns(v []byte) string {
 		for j < len(out) && isDigit(out[j]) {
 			j++
 		}
-		if n := j - i; n >= 12 && n <= 19 {
+		if j-i >= digitRun {
 			for k := i; k < j-4; k++ {
 				out[k] = '*'
 			}
@@ -299,6 +320,8 @@ func explainTags(v []byte) []ExplainedTag {
 			// they are secret.
 		case o.Tag.Constructed() && sensitive(o.Value, 0):
 			t.Value = hidden(o.Value)
+		case !known && !o.Tag.Constructed():
+			t.Value = maskBytes(o.Value)
 		}
 		out = append(out, t)
 	}
