@@ -176,6 +176,7 @@ type standing struct {
 	owed    int
 	refused []message
 	scripts map[ledger.ScriptState]int
+	keys    []host.KeyUse
 }
 
 func standingOf(tx ledger.Tx) (standing, error) {
@@ -195,6 +196,9 @@ func standingOf(tx ledger.Tx) (standing, error) {
 }
 
 func (s standing) print(w io.Writer) {
+	for _, u := range s.keys {
+		fmt.Fprintf(w, "%d terminals have keys of the base key %s\n", u.Terminals, u.Generation)
+	}
 	fmt.Fprintf(w, "%d messages are owed to the acquirer above\n", s.owed)
 	for _, m := range s.refused {
 		fmt.Fprintf(w, "  REFUSED by it with code %s, %d times: %s, of %s\n", m.Code, m.Times, m.ID, m.Created)
@@ -262,6 +266,13 @@ func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool,
 	if err != nil {
 		return err
 	}
+	if now.keys, err = host.KeysInUse(ctx, l); err != nil {
+		return err
+	}
+	generations := map[string]int{}
+	for _, u := range now.keys {
+		generations[u.Generation] = u.Terminals
+	}
 	totals := []total{}
 	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 		t := *sums[k]
@@ -273,7 +284,7 @@ func reportOf(ctx context.Context, l ledger.Ledger, from time.Time, asJSON bool,
 	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(map[string]any{
-			"day": from.Format(time.DateOnly), "totals": totals, "balances": balances,
+			"day": from.Format(time.DateOnly), "totals": totals, "balances": balances, "terminals_by_base_key": generations,
 			"owed_above": now.owed, "refused_above": now.refused,
 			"scripts_owed": now.scripts[ledger.ScriptOwed] + now.scripts[ledger.ScriptSent], "scripts_refused": now.scripts[ledger.ScriptFailed],
 		})

@@ -37,6 +37,10 @@ func (s *Server) enrol(ctx context.Context, conn channel.Conn, p *peer, e trade.
 		t, err = s.newTerminal(tx, p.identity, req.PINFormat)
 		return err
 	})
+	if err == nil {
+		// A terminal whose answer was lost has the keys that it was given.
+		keys, err = s.keysOf(&t)
+	}
 	if err != nil {
 		return trade.Envelope{}, s.refuse(err)
 	}
@@ -115,7 +119,7 @@ func (s *Server) newTerminal(tx ledger.Tx, id channel.Identity, format uint8) (l
 	t := ledger.Terminal{
 		ID: terminalID(n), Number: n, DeviceKey: bytes.Clone(id.Key), MerchantID: a.MerchantID, Merchant: a.Merchant, PINFormat: format,
 		Device: id.Claims.Device, DeviceClass: id.DeviceClass, Assurance: uint8(id.Claims.Assurance),
-		Activation: a.ID, Enrolled: s.c.Now(),
+		Activation: a.ID, Enrolled: s.c.Now(), Generation: s.bases[format].name(),
 	}
 	a.Terminal = t.ID
 	if err := tx.PutActivation(a); err != nil {

@@ -148,9 +148,9 @@ func (s *Server) receive(ctx context.Context, p *peer, body []byte) (*work, erro
 		}
 		p.terminal.Store(w.terminal)
 	}
-	keys, ok := s.bases[w.terminal.PINFormat]
-	if !ok {
-		return nil, fmt.Errorf("%w: no keys for terminals of PIN format %d", errNotAdmitted, w.terminal.PINFormat)
+	keys, err := s.keysOf(w.terminal)
+	if err != nil {
+		return nil, err
 	}
 	m, err := s.c.Dialect.Open(body, func(m *acquirer.Message, data, mac []byte) (err error) {
 		if w.key, w.counter, err = keys.mac.transaction(w.terminal, m.MACKSN); err != nil {

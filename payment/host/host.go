@@ -223,8 +223,10 @@ func (c *Config) complete() error {
 // Server is a payment server. It is safe for concurrent use. What it knows is in
 // the ledger: two servers on one ledger are one.
 type Server struct {
-	c     Config
-	bases bases
+	c Config
+	// bases are those of the newest generation.
+	bases       bases
+	generations generations
 	// slots holds a token for each connection.
 	slots    chan struct{}
 	open     sync.WaitGroup
@@ -243,5 +245,9 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: Keys: %w", ErrConfig, err)
 	}
-	return &Server{c: c, bases: b, slots: make(chan struct{}, c.Limits.Channels), owed: make(chan struct{}, 1), rates: newRates(c.Limits.Rate, c.Limits.Burst, c.Now)}, nil
+	g, err := c.Keys.generations()
+	if err != nil {
+		return nil, fmt.Errorf("%w: Keys.Earlier: %w", ErrConfig, err)
+	}
+	return &Server{c: c, bases: b, generations: g, slots: make(chan struct{}, c.Limits.Channels), owed: make(chan struct{}, 1), rates: newRates(c.Limits.Rate, c.Limits.Burst, c.Now)}, nil
 }

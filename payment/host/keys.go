@@ -21,6 +21,10 @@ type Keys struct {
 	// PINTDES and MACTDES are for terminals whose pad makes PIN blocks of
 	// format 0: 16 bytes. Zero means that such terminals can't enrol.
 	PINTDES, MACTDES Base
+	// Earlier are the generations before these keys, the newest first: terminals
+	// enrol, and change their keys, under the keys above; those that have keys of
+	// an earlier generation go on with them until they have changed.
+	Earlier []Generation
 }
 
 // Base is a base derivation key.
@@ -40,9 +44,16 @@ func (k *Keys) check() error {
 		return fmt.Errorf("%w: Keys.PINTDES and Keys.MACTDES go together", ErrConfig)
 	}
 	all := []Base{k.PIN, k.MAC, k.PINTDES, k.MACTDES}
+	for i := range k.Earlier {
+		g := &k.Earlier[i]
+		if g.PIN.Key.Len() == 0 || g.MAC.Key.Len() == 0 || (g.PINTDES.Key.Len() == 0) != (g.MACTDES.Key.Len() == 0) {
+			return fmt.Errorf("%w: Keys.Earlier[%d] lacks keys", ErrConfig, i)
+		}
+		all = append(all, g.list()...)
+	}
 	for i, a := range all {
 		for _, b := range all[:i] {
-			if a.Key.Len() > 0 && (a.ID == b.ID || a.Key.Equal(b.Key)) {
+			if a.Key.Len() > 0 && b.Key.Len() > 0 && (a.ID == b.ID || a.Key.Equal(b.Key)) {
 				return fmt.Errorf("%w: two of Keys have the same name or the same key", ErrConfig)
 			}
 		}
@@ -57,7 +68,10 @@ type base struct {
 }
 
 // pair is the bases of a kind of terminal.
-type pair struct{ pin, mac base }
+type pair struct {
+	format   uint8
+	pin, mac base
+}
 
 // bases are the pairs by the PIN format of the terminal.
 type bases map[uint8]pair
@@ -85,7 +99,7 @@ func (k *Keys) bases() (bases, error) {
 		if err != nil {
 			return nil, fmt.Errorf("MAC base of format %d: %w", f.format, err)
 		}
-		b[f.format] = pair{p, m}
+		b[f.format] = pair{f.format, p, m}
 	}
 	return b, nil
 }

@@ -66,8 +66,11 @@ func (s *Server) lineAnswer(m *acquirer.Message, r reply) *acquirer.Message {
 // decipherLine reads the PIN block of another server's terminal.
 func (s *Server) decipherLine(w *work) {
 	w.pinBad = true
-	keys, ok := s.bases[w.m.PINFormat]
-	if !ok || !bytes.HasPrefix(w.m.PINKSN, keys.pin.id[:]) {
+	if len(w.m.PINKSN) < 4 {
+		return
+	}
+	keys, ok := s.generations.named[hex.EncodeToString(w.m.PINKSN[:4])]
+	if !ok || keys.format != w.m.PINFormat {
 		return
 	}
 	pan, err := panOf(w.m)

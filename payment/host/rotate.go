@@ -27,7 +27,11 @@ func (s *Server) rotate(ctx context.Context, conn channel.Conn, p *peer, e trade
 		if t.Number, err = newNumber(tx); err != nil {
 			return err
 		}
-		t.MACKeys, t.PINKeys = ledger.Window{}, ledger.Window{}
+		keys, ok := s.bases[t.PINFormat]
+		if !ok {
+			return fmt.Errorf("%w: no keys for pads of PIN block format %d", errNotAdmitted, t.PINFormat)
+		}
+		t.MACKeys, t.PINKeys, t.Generation = ledger.Window{}, ledger.Window{}, keys.name()
 		return tx.PutTerminal(t)
 	})
 	if err != nil {
@@ -42,9 +46,10 @@ func (s *Server) rotate(ctx context.Context, conn channel.Conn, p *peer, e trade
 	return trade.Encode(trade.KindGrant, e.Request, g)
 }
 
-// worn reports whether a terminal's keys were used as often as they may be.
+// worn reports whether a terminal is to change its keys: they were used as often
+// as they may be, or are of an earlier generation.
 func (s *Server) worn(t ledger.Terminal) bool {
-	return s.c.KeyUses > 0 && max(t.MACKeys.High, t.PINKeys.High) >= s.c.KeyUses
+	return s.outdated(&t) || s.c.KeyUses > 0 && max(t.MACKeys.High, t.PINKeys.High) >= s.c.KeyUses
 }
 
 // newNumber returns a number for a terminal's keys.

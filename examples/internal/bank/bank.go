@@ -147,8 +147,10 @@ func (b *Bank) open(ctx context.Context) error {
 		}
 		c.Issuer, c.Upstream, c.StandIn = nil, b.line, b.c.StandIn
 	}
-	b.server, err = host.New(c)
-	return err
+	if b.server, err = host.New(c); err != nil {
+		return err
+	}
+	return b.server.CheckKeys(ctx)
 }
 
 // The kinds of channel.

@@ -69,6 +69,43 @@ type keysFile struct {
 	MACTDES  string `json:"bdk_mac_tdes"`
 	Line     string `json:"line_key"`
 	Token    string `json:"merchant_token"`
+	// Generation counts the base keys' generations, from 0; Earlier are those
+	// before, the newest first.
+	Generation byte           `json:"bdk_generation"`
+	Earlier    []earlierBases `json:"bdk_earlier"`
+}
+
+// earlierBases are the base keys of one generation.
+type earlierBases struct {
+	Generation byte   `json:"generation"`
+	PIN        string `json:"bdk_pin"`
+	MAC        string `json:"bdk_mac"`
+	PINTDES    string `json:"bdk_pin_tdes"`
+	MACTDES    string `json:"bdk_mac_tdes"`
+}
+
+// names are the names of a generation's base keys.
+func names(generation byte) (pin, mac, pinTDES, macTDES [4]byte) {
+	if generation == 0 {
+		return [4]byte{'P', 'I', 'N', 'A'}, [4]byte{'M', 'A', 'C', 'A'}, [4]byte{'P', 'I', 'N', 'T'}, [4]byte{'M', 'A', 'C', 'T'}
+	}
+	return [4]byte{'P', 'A', 0, generation}, [4]byte{'M', 'A', 0, generation}, [4]byte{'P', 'T', 0, generation}, [4]byte{'M', 'T', 0, generation}
+}
+
+func (e *earlierBases) bases() (host.Generation, error) {
+	var g host.Generation
+	for _, x := range []struct {
+		text string
+		into *host.Base
+	}{{e.PIN, &g.PIN}, {e.MAC, &g.MAC}, {e.PINTDES, &g.PINTDES}, {e.MACTDES, &g.MACTDES}} {
+		b, err := hex.DecodeString(x.text)
+		if err != nil || len(b) != 16 {
+			return g, fmt.Errorf("%w: a key of bdk_earlier is not the hex of 16 bytes", ErrKeys)
+		}
+		x.into.Key = secret.NewBytes(b)
+	}
+	g.PIN.ID, g.MAC.ID, g.PINTDES.ID, g.MACTDES.ID = names(e.Generation)
+	return g, nil
 }
 
 // Signer returns the published key that signs the bank's configurations. A bank
@@ -100,6 +137,11 @@ var ErrKeys = errors.New("keys file")
 // server_key_next (hex of 32), and config_key, the public key that its units'
 // configurations are signed under (hex of 32), and, for units that attest by a TPM,
 // ak_authority_key (hex of 32, a scalar of P-256).
+//
+// New base keys come with bdk_generation, which counts from 0, and those before
+// them stay in bdk_earlier, a list of objects with generation and the four bdk
+// members, until no terminal goes by them: the bank refuses to start without those
+// that terminals have.
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -146,8 +188,14 @@ func (f keysFile) keys() (Keys, error) {
 		}
 		k.Line = secret.NewBytes(b)
 	}
-	k.Base.PIN.ID, k.Base.MAC.ID = [4]byte{'P', 'I', 'N', 'A'}, [4]byte{'M', 'A', 'C', 'A'}
-	k.Base.PINTDES.ID, k.Base.MACTDES.ID = [4]byte{'P', 'I', 'N', 'T'}, [4]byte{'M', 'A', 'C', 'T'}
+	k.Base.PIN.ID, k.Base.MAC.ID, k.Base.PINTDES.ID, k.Base.MACTDES.ID = names(f.Generation)
+	for i := range f.Earlier {
+		g, err := f.Earlier[i].bases()
+		if err != nil {
+			return Keys{}, err
+		}
+		k.Base.Earlier = append(k.Base.Earlier, g)
+	}
 	priv, err := ecdh.X25519().NewPrivateKey(server.Reveal())
 	if err != nil {
 		return Keys{}, fmt.Errorf("%w: server_key", ErrKeys)
