@@ -196,11 +196,34 @@ func (m *message) mask() {
 	for i := range m.Fields {
 		f := &m.Fields[i]
 		if f.Number > 45 && f.Number != 55 && strings.HasPrefix(f.Format, "b ..") {
-			if v, err := fromHex(f.Value); err == nil {
+			if v := m.value(i); v != nil {
 				f.Value = shown(v)
 			}
 		}
 	}
+}
+
+// value is a field of bytes as it stands in the message, nil where it can't be
+// found.
+func (m *message) value(i int) []byte {
+	f := m.Fields[i]
+	end := len(m.inner)
+	if i+1 < len(m.Fields) {
+		end = m.Fields[i+1].Offset
+	} else if m.err != nil && !m.complete() {
+		end = m.reached()
+	}
+	n := len(f.Value) / 2
+	for _, form := range []string{"%d bytes", "[%d, hidden]"} {
+		var said int
+		if _, err := fmt.Sscanf(f.Value, form, &said); err == nil {
+			n = said
+		}
+	}
+	if n == 0 || n > end || end > len(m.inner) {
+		return nil
+	}
+	return m.inner[end-n : end]
 }
 
 // otherLength reads a field 55 whose length is not written as the rest of the
@@ -296,29 +319,16 @@ func (m *message) explainICC() {
 	if at < 0 {
 		return
 	}
-	end := len(m.inner)
-	if at+1 < len(m.Fields) {
-		end = m.Fields[at+1].Offset
-	} else if m.err != nil && !m.complete() {
-		end = m.reached()
-	}
-	f := &m.Fields[at]
-	n := len(f.Value) / 2
-	if f.Tags != nil {
-		if _, err := fmt.Sscanf(f.Value, "%d bytes", &n); err != nil {
-			return
-		}
-	}
-	if n == 0 || n > end || end > len(m.inner) {
+	f, v := &m.Fields[at], m.value(at)
+	if v == nil {
 		return
 	}
-	v := m.inner[end-n : end]
 	objects, form := unwrapICC(v)
 	if objects == nil {
 		f.Value = shown(v)
 		return
 	}
-	f.Value = fmt.Sprintf("%d bytes", n)
+	f.Value = fmt.Sprintf("%d bytes", len(v))
 	if form != "" {
 		m.ICCForm = form
 	}
