@@ -40,6 +40,10 @@ func (e entry) chip() bool { return e == entryChip || e == entryTap }
 // defaultChipAttempts is Config.ChipAttempts when it is zero.
 const defaultChipAttempts = 3
 
+// StepChipFirst is the Step of the event that tells that a card was swiped whose
+// chip is to be read.
+const StepChipFirst = "chip first"
+
 // badReads is how often a swipe may be read, or a number entered, badly.
 const badReads = 3
 
@@ -80,7 +84,7 @@ func (p *run) present(ctx context.Context) error {
 				return p.swiped(ctx, got.stripe, entryStripe)
 			}
 			got.stripe.Wipe()
-			p.u.tell(PhaseCard, "the stripe says that the card has a chip, which is to be used")
+			p.u.c.Observe(Event{Phase: PhaseCard, Step: StepChipFirst, Text: "the stripe says that the card has a chip, which is to be used"})
 			from, notice = ways{chip: true}, trusted.MessageInsertNow
 			continue
 		default:
@@ -130,9 +134,6 @@ func (p *run) unreadable(ctx context.Context, err error) bool {
 
 // early reports whether the kernel has not come beyond reading the card's data.
 func (u *Unit) early() bool {
-	if u.pin.asked {
-		return false
-	}
 	switch u.step {
 	case "", emv.StepSelect, emv.StepInitiate, emv.StepRead:
 		return true

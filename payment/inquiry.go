@@ -15,7 +15,7 @@ import (
 func (p *run) question(ctx context.Context) Trigger {
 	p.notify(ctx, trusted.MessageAuthorizing)
 	var err error
-	if p.answer, err = p.u.exchange(ctx, p.line, p.out, fmt.Sprintf("%s %s, with the card's ARQC", p.trade.Type, p.out.message.MTI)); err != nil {
+	if p.answer, err = p.u.exchange(ctx, p.line, p.out, fmt.Sprintf("%s %s%s", p.trade.Type, p.out.message.MTI, p.proof())); err != nil {
 		return p.abandon(ctx, serverError("asking the bank", err))
 	}
 	p.res.ResponseCode, p.res.AuthCode = p.answer.ResponseCode, p.answer.AuthCode

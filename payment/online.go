@@ -75,7 +75,7 @@ func (p *run) unable(ctx context.Context, err error) Trigger {
 func (p *run) request(ctx context.Context) Trigger {
 	p.notify(ctx, trusted.MessageAuthorizing)
 	var err error
-	what := fmt.Sprintf("authorization request %s, %s, with the card's ARQC", p.out.message.MTI, p.trade.Amount)
+	what := fmt.Sprintf("authorization request %s, %s%s", p.out.message.MTI, p.trade.Amount, p.proof())
 	p.answer, err = p.u.exchange(ctx, p.line, p.out, what)
 	if lost(ctx, err) {
 		p.answer, err = p.u.inquire(ctx, p.line, p.out.message, err)
@@ -106,6 +106,14 @@ func (p *run) field55() []byte {
 	}
 	list := append(emv.RequestTags(), acquirer.RequestTags(p.emv.Outcome().AID)...)
 	return p.emv.Authorize().Field55(list...)
+}
+
+// proof says in words what the request has of the card's own making.
+func (p *run) proof() string {
+	if p.how.chip() {
+		return ", with the card's ARQC"
+	}
+	return ", without a chip's word"
 }
 
 // declined notes the server's no.

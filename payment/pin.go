@@ -20,8 +20,6 @@ type pinAdapter struct {
 	language func(card []string) string
 	block    *pinpad.EncryptedBlock
 	people   time.Duration
-	// asked is set once a PIN was asked for.
-	asked bool
 	// policy is the server's, from the trade; nothing is granted before it came.
 	policy trade.PINPolicy
 	// prove gives the server evidence of the device, before the pad opens.
@@ -29,14 +27,13 @@ type pinAdapter struct {
 }
 
 func (a *pinAdapter) reset(language func(card []string) string, prove func(context.Context) error) {
-	a.language, a.block, a.people, a.prove, a.policy, a.asked = language, nil, 0, prove, trade.PINPolicy{}, false
+	a.language, a.block, a.people, a.prove, a.policy = language, nil, 0, prove, trade.PINPolicy{}
 }
 
 func (a *pinAdapter) spend(d time.Duration) { a.people += d }
 
 // VerifyPIN implements emv.PINVerifier.
 func (a *pinAdapter) VerifyPIN(ctx context.Context, r emv.PINRequest) (emv.PINResult, error) {
-	a.asked = true
 	if err := a.prove(ctx); err != nil {
 		return emv.PINResult{}, err
 	}

@@ -69,7 +69,9 @@ type demonstration struct {
 	link  *appLink
 	unit  *softunit.Unit
 	card  *simcard.Card
-	now   func() time.Time
+	// slot is where it is inserted.
+	slot *simcard.Reader
+	now  func() time.Time
 	// traces is the number of files of -trace.
 	traces int
 	// closing is what close closes, the last first.
@@ -192,7 +194,7 @@ func (d *demonstration) startBank(ctx context.Context) error {
 		name = faultLostAnswer
 	}
 	d.bank, err = bank.New(ctx, bank.Config{
-		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel, Partial: d.o.partial, Limits: d.o.limits,
+		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel, Partial: d.o.partial, Entry: d.o.entryPolicy(), Limits: d.o.limits,
 		Observe: func(e host.Event) { d.screen.line("bank", e.Text, e.Took) },
 		OnFault: func() { d.link.down.Store(d.fault.name == faultLinkStays) },
 	})
@@ -232,7 +234,7 @@ func (d *demonstration) merchant() bank.Merchant {
 func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.Writer) error {
 	c := softunit.Config{
 		Link: d.link, Limits: payment.Limits{Reply: d.o.replyTimeout},
-		Observe: d.screen.event, Rand: d.random("unit"), Now: d.now,
+		Observe: d.event, Rand: d.random("unit"), Now: d.now,
 	}
 	if d.o.channel == bank.ChannelTLS {
 		c.Channel = tlsdevice.Channel
@@ -264,6 +266,7 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 		if c.Reader, c.TapReader, err = d.readers(); err != nil {
 			return err
 		}
+		c.Reader, c.Stripe = d.entered(c.Reader)
 	}
 	if c.CAKeys, err = d.caKeys(); err != nil {
 		return err
@@ -274,7 +277,9 @@ func (d *demonstration) makeUnit(ctx context.Context, stdin *os.File, stdout io.
 	}
 	c.Terminal = &data
 	if !d.playing() {
-		c.UI, c.Panel = d.cardholder(stdin, stdout)
+		if c.UI, c.Panel, err = d.cardholder(stdin, stdout); err != nil {
+			return err
+		}
 	}
 	open := func() error { return d.o.storage.open(ctx, d.dir, &c) }
 	if d.o.tape != nil {
@@ -344,20 +349,24 @@ func (d *demonstration) terminalJSON() ([]byte, error) {
 }
 
 // cardholder is a person at the terminal, or a script.
-func (d *demonstration) cardholder(stdin *os.File, stdout io.Writer) (trusted.UI, softpad.Panel) {
+func (d *demonstration) cardholder(stdin *os.File, stdout io.Writer) (trusted.UI, softpad.Panel, error) {
 	if d.o.asks {
 		c := console.New(console.Config{In: stdin, Out: stdout})
-		return c, c
+		return c, c, nil
+	}
+	card, err := d.keyed()
+	if err != nil {
+		return nil, nil, err
 	}
 	pin := d.o.pin
 	if pin == "" {
 		pin = simcard.TestPIN
 	}
 	h := scripted.New(scripted.Script{
-		PIN: secret.CopyBytes([]byte(pin)), RefuseTrade: d.o.cancelAt == "confirm", CancelPIN: d.o.cancelAt == "pin",
+		PIN: secret.CopyBytes([]byte(pin)), RefuseTrade: d.o.cancelAt == "confirm", CancelPIN: d.o.cancelAt == "pin", Card: card,
 		Observe: func(text string) { d.screen.line("cardholder", text, 0) },
 	})
-	return h, h
+	return h, h, nil
 }
 
 // carryOut makes the payment, or settles what is owed.

@@ -26,6 +26,7 @@ type options struct {
 	reader     string
 	face       string
 	card       string
+	entry      string
 	server     string
 	serverKey  string
 	config     string
@@ -83,6 +84,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.order, "order", "", "the order's id; empty makes a new one")
 	f.StringVar(&o.reader, "reader", "sim", "sim, pcsc for any PC/SC reader, pcsc:NAME for one (build with -tags pcsc), or replay:FILE for a recorded session")
 	f.StringVar(&o.face, "interface", "", "contact: the card is inserted; contactless: it is tapped; both: tapped, and inserted where that does not do;\nempty: both, and contact with -pin, a keypad, -cancel pin, a card or a card's fault that are about inserted cards;\nof PC/SC readers the one that gets a card; of a recording, its card's")
+	f.StringVar(&o.entry, "entry", entryChip, "how the software card's data come: chip; stripe: the card is swiped; fallback: its chip is dead, and it is swiped then;\nmanual: its number is entered by hand. The bank in this process grants what is asked for, another one what bank -entry says")
 	f.StringVar(&o.card, "card", "default", "profile of the software card, listed below")
 	f.StringVar(&o.server, "server", "", "HOST:PORT of a running bank; empty starts one in this process")
 	f.StringVar(&o.serverKey, "server-key", "", "hex of the public key that the bank has to have as the unit enrols; empty takes any that knows the code")
@@ -208,6 +210,19 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.face == faceBoth && strings.HasPrefix(o.reader, "replay:") {
 		return bad("-interface both is for cards: a recording has the interface that its card was at")
+	}
+	if !slices.Contains([]string{entryChip, entryStripe, entryFallback, entryManual}, o.entry) {
+		return bad("-entry: %q is none of chip, stripe, fallback, manual", o.entry)
+	}
+	if o.entry != entryChip && o.face == faceAny {
+		o.face = faceContact
+	}
+	if o.entry != entryChip && (o.reader != "sim" || o.face != faceContact || o.cassette) {
+		return bad("-entry %s is for the software card at -interface contact, and without -cassette", o.entry)
+	}
+	if o.entry == entryManual {
+		// The text terminal takes no number by hand: the scripted cardholder does.
+		o.asks = false
 	}
 	if enrols != "" {
 		if o.activation != "" || o.rotate {

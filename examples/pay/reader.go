@@ -153,7 +153,8 @@ func (d *demonstration) softwareCard(tapped bool) (cardreader.Reader, error) {
 	if tapped {
 		return simcard.NewField(name+" in the field", d.card), nil
 	}
-	return d.card.Reader(name), nil
+	d.slot = d.card.Reader(name)
+	return d.slot, nil
 }
 
 // makeCard makes the software card, which both interfaces share.

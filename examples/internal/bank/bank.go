@@ -55,6 +55,8 @@ type Config struct {
 	Channel string
 	// PIN is what cardholders may do on the PIN pads; zero grants nothing.
 	PIN trade.PINPolicy
+	// Entry is how cards' data may come beside the chip; zero grants nothing.
+	Entry trade.EntryPolicy
 	// Partial takes a part of a sale's amount where a card's account has no
 	// more; a bank above decides about the whole alone.
 	Partial bool
@@ -136,7 +138,8 @@ func (b *Bank) open(ctx context.Context) error {
 		Ledger: b.ledger, Registry: b.registry, Handshaker: h, Verifier: policy, Issuer: b.issuer, Keys: b.c.Keys.Base, RefundsWithoutOriginal: true,
 		ServerKey: key, Observe: b.c.Observe, Intercept: b.intercept(), Now: b.c.Now, Limits: b.c.Limits,
 		PartialApprovals: b.c.Partial, KeyUses: b.c.KeyUses,
-		PINPolicy: func(string) trade.PINPolicy { return b.c.PIN },
+		PINPolicy:   func(string) trade.PINPolicy { return b.c.PIN },
+		EntryPolicy: func(string) trade.EntryPolicy { return b.c.Entry },
 	}
 	if len(b.c.Configuration) > 0 {
 		c.ConfigKey, c.Configuration = b.c.Keys.ConfigKey, func() []byte { return b.c.Configuration }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/payunit/payunit/cardreader/simcard/testkeys"
 	"github.com/payunit/payunit/payment/host/issuer"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/host/ledger/sqlledger"
@@ -46,7 +47,7 @@ func OpenOperator(ctx context.Context, c Config) (*Operator, error) {
 }
 
 func newIssuer(c Config, cards *issuer.Cards) (*issuer.Issuer, error) {
-	return issuer.New(issuer.Config{Cards: cards, CountersInAnyOrder: true, Key: c.Keys.Registry, Now: c.Now})
+	return issuer.New(issuer.Config{Cards: cards, CVK: testkeys.PKI().CVK, CountersInAnyOrder: true, Key: c.Keys.Registry, Now: c.Now})
 }
 
 // Close closes the ledger.
