@@ -451,3 +451,74 @@ func TestFloods(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralServerKeys: a server that changes its key serves clients under each of
+// its keys, of both curves, whole and resumed; one that enrols is served under the
+// first; a key that it has no more, and one of another suite, are refused.
+func TestSeveralServerKeys(t *testing.T) {
+	w := newWorld(t)
+	w.server.Others, w.server.OthersP256 = []StaticKey{testKey(ecdh.X25519(), 21)}, []StaticKey{testKey(ecdh.P256(), 22)}
+	w.client.Resume = true
+	for _, x := range []struct {
+		suite Suite
+		curve ecdh.Curve
+		key   byte
+		good  bool
+	}{
+		{SuiteX25519, ecdh.X25519(), 1, true}, {SuiteX25519, ecdh.X25519(), 21, true}, {SuiteX25519, ecdh.X25519(), 23, false},
+		{SuiteP256, ecdh.P256(), 2, true}, {SuiteP256, ecdh.P256(), 22, true}, {SuiteP256, ecdh.P256(), 24, false},
+	} {
+		w.client.Suite, w.client.Static, w.client.ServerKey = x.suite, testKey(x.curve, 3), testKey(x.curve, x.key).public()
+		c, s := w.pair(t)
+		for _, purpose := range []channel.Purpose{channel.PurposePay, channel.PurposeResume} {
+			conn, _, cerr, serr := meet(t, c, s, channeltest.Faults{})
+			if !x.good {
+				if !errors.Is(cerr, channel.ErrRefused) || !errors.Is(serr, channel.ErrPolicy) {
+					t.Errorf("suite %d, key %d: %v, %v", x.suite, x.key, cerr, serr)
+				}
+				break
+			}
+			if cerr != nil || serr != nil {
+				t.Fatalf("suite %d, key %d: %v, %v", x.suite, x.key, cerr, serr)
+			}
+			if p := w.seen[len(w.seen)-1].Purpose; p != purpose || !bytes.Equal(conn.Peer().Key, w.client.ServerKey) {
+				t.Errorf("suite %d, key %d: %v under %x", x.suite, x.key, p, conn.Peer().Key)
+			}
+		}
+	}
+	w.client.Suite, w.client.Static, w.client.ServerKey, w.client.Activation = SuiteX25519, testKey(ecdh.X25519(), 3), nil, &w.activation
+	c, s := w.pair(t)
+	conn, _, cerr, serr := meet(t, c, s, channeltest.Faults{})
+	if cerr != nil || serr != nil || !bytes.Equal(conn.Peer().Key, testKey(ecdh.X25519(), 1).public()) {
+		t.Errorf("to enrol: %v, %v", cerr, serr)
+	}
+	for name, change := range map[string]func(c *ServerConfig){
+		"a nil key":                    func(c *ServerConfig) { c.Others = []StaticKey{nil} },
+		"others of P-256 and no first": func(c *ServerConfig) { c.StaticP256 = nil },
+	} {
+		sc := w.server
+		change(&sc)
+		if _, err := NewServer(sc); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestRoutingOfEnrolment: a client that enrols may not know yet what the server is
+// called; what it does say has to be right.
+func TestRoutingOfEnrolment(t *testing.T) {
+	for routing, good := range map[string]bool{"": true, "to: bank": true, "to: another": false} {
+		for _, enrols := range []bool{true, false} {
+			w := newWorld(t)
+			w.server.Routing, w.client.Routing = []byte("to: bank"), []byte(routing)
+			if enrols {
+				w.client.ServerKey, w.client.Activation = nil, &w.activation
+			}
+			c, s := w.pair(t)
+			_, _, cerr, serr := meet(t, c, s, channeltest.Faults{})
+			if want := good && (enrols || routing != ""); want != (cerr == nil && serr == nil) {
+				t.Errorf("routing %q, enrols %v: %v, %v", routing, enrols, cerr, serr)
+			}
+		}
+	}
+}
