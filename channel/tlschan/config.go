@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
@@ -45,6 +46,9 @@ type ClientConfig struct {
 	// Routing is the routing data that the app supplied. Its hash is bound
 	// into the channel.
 	Routing []byte
+	// Resume lets a channel for payments leave a session, good for the next one
+	// within 24 hours of a whole handshake, which then takes no signature.
+	Resume bool
 	// Timeout bounds a handshake; zero means 15 s.
 	Timeout time.Duration
 	// Now is the clock of the channel's age; nil means time.Now.
@@ -63,6 +67,9 @@ type ServerConfig struct {
 	// Activations gives the key of an activation id, which is wiped after use;
 	// nil refuses all enrolments.
 	Activations func(ctx context.Context, id string) (secret.Bytes, error)
+	// Sessions keeps what channels leave for their resumption; nil refuses all
+	// resumptions, and clients make whole handshakes.
+	Sessions Sessions
 	// Routing is what clients must name as their routing data; nil takes any.
 	// One that enrols may name none: it may have yet to learn it.
 	Routing []byte
@@ -81,6 +88,9 @@ type Client struct {
 	c      ClientConfig
 	cert   tls.Certificate
 	frames frames
+
+	mu      sync.Mutex
+	session *clientSession // of the last channel, not used yet
 }
 
 // Server is a server's end. Safe for concurrent use as far as its modules are.

@@ -133,9 +133,24 @@ func pairs(t *testing.T) map[string]channeltest.Pair {
 			return w.pair(t)
 		}
 	}
+	resume := func(t *testing.T) (channel.Handshaker, channel.Handshaker) {
+		w := newWorld(t)
+		w.client.Resume, w.server.Sessions = true, NewMemorySessions(10, nil)
+		c, s := w.pair(t)
+		client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
+		if cerr != nil || serr != nil {
+			t.Fatalf("channel before the resumption: %v, %v", cerr, serr)
+		}
+		_, _ = client.Close(), server.Close()
+		if client.Peer().Purpose != channel.PurposePay || c.session == nil {
+			t.Fatal("no session was left")
+		}
+		return c, s
+	}
 	return map[string]channeltest.Pair{
-		"pay":   with(func(*world) {}),
-		"enrol": with(enrol),
+		"resume": resume,
+		"pay":    with(func(*world) {}),
+		"enrol":  with(enrol),
 		"pay P256": with(func(w *world) {
 			w.server.Key, w.client.Key = p256Key(t, 1), p256Key(t, 3)
 			w.client.ServerKey = public(t, w.server.Key)
@@ -144,7 +159,7 @@ func pairs(t *testing.T) map[string]channeltest.Pair {
 }
 
 func TestContract(t *testing.T) {
-	for _, name := range []string{"pay", "enrol"} {
+	for _, name := range []string{"pay", "enrol", "resume"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			channeltest.Run(t, pairs(t)[name])

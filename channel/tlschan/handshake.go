@@ -39,13 +39,15 @@ func (k *Client) pinned(key []byte) bool {
 
 func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	under := &strict{Stream: rw}
-	t := tls.Client(under, config(k.cert, func(s tls.ConnectionState) error {
+	tc := config(k.cert, func(s tls.ConnectionState) error {
 		key, err := peerKey(s)
 		if err == nil && len(k.c.ServerKey) != 0 && !k.pinned(key) {
 			err = fmt.Errorf("%w: another server key than the one that is known", channel.ErrPolicy)
 		}
 		return err
-	}))
+	})
+	sessions := k.resuming(tc)
+	t := tls.Client(under, tc)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
@@ -53,6 +55,10 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	open := &hello{
 		purpose: channel.PurposePay, routing: sha256.Sum256(k.c.Routing),
 		class: k.c.DeviceClass, terminal: k.c.TerminalID, merchant: k.c.MerchantID,
+	}
+	resumed := t.ConnectionState().DidResume
+	if resumed {
+		open.purpose = channel.PurposeResume
 	}
 	if k.c.Activation != nil {
 		if k.c.Activation.Key.Blank() {
@@ -105,6 +111,7 @@ func (k *Client) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	life, err := parseReady(b)
 	if err == nil {
 		c.endAt(c.now().Add(life))
+		k.keep(sessions, resumed)
 	}
 	return c, err
 }
@@ -122,10 +129,13 @@ func (k *Server) Server(ctx context.Context, rw io.ReadWriteCloser) (channel.Con
 
 func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	under := &strict{Stream: rw, first: true}
-	t := tls.Server(under, config(k.cert, func(s tls.ConnectionState) error {
+	tc := config(k.cert, func(s tls.ConnectionState) error {
 		_, err := peerKey(s)
 		return err
-	}))
+	})
+	v := k.resumable(ctx, tc)
+	defer func() { v.state.Wipe() }()
+	t := tls.Server(under, tc)
 	if err := t.HandshakeContext(ctx); err != nil {
 		if errors.Is(err, errOther) {
 			patient.LastWord(ctx, rw, func() error { _, err := rw.Write(refusal[:]); return err })
@@ -177,7 +187,10 @@ func (k *Server) run(ctx context.Context, rw patient.Stream) (*Conn, error) {
 	if !hmac.Equal(given[:], want[:]) || refused != nil {
 		return c, errors.Join(refused, fmt.Errorf("%w: the client does not know the activation", channel.ErrAuthentication))
 	}
-	if err := k.judge(ctx, c, open, e); err != nil {
+	if err := k.judge(ctx, c, open, e, v); err != nil {
+		return c, err
+	}
+	if err := k.keep(ctx, v, t.ConnectionState().DidResume, c.peer); err != nil {
 		return c, err
 	}
 	return c, c.send(ctx, frameReady, appendReady(nil, c.until.Sub(c.now())))
@@ -215,7 +228,7 @@ func (k *Server) credential(ctx context.Context, open *hello) (key secret.Bytes,
 }
 
 // judge asks the verifier and the server's policy.
-func (k *Server) judge(ctx context.Context, c *Conn, open *hello, e channel.Evidence) error {
+func (k *Server) judge(ctx context.Context, c *Conn, open *hello, e channel.Evidence, v *visit) error {
 	key, err := peerKey(c.tls.ConnectionState())
 	if err != nil {
 		return err
@@ -223,12 +236,19 @@ func (k *Server) judge(ctx context.Context, c *Conn, open *hello, e channel.Evid
 	c.peer = channel.Identity{
 		Key: key, Purpose: open.purpose, DeviceClass: open.class, TerminalID: open.terminal, MerchantID: open.merchant, ActivationID: open.activation,
 	}
+	resumed := c.tls.ConnectionState().DidResume
+	if err := v.checks(resumed, c.peer); err != nil {
+		return err
+	}
 	c.peer.Claims, err = k.c.Verifier.Verify(ctx, attest.Challenge(c.binding[:], open.purpose), e)
 	if errors.Is(err, channel.ErrEvidence) {
 		return fmt.Errorf("%w: %w", channel.ErrPolicy, err)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: attestation: %w", errModule, err)
+	}
+	if err := v.holds(resumed, c.peer.Claims); err != nil {
+		return err
 	}
 	end := c.peer.Claims.Expires
 	if !end.IsZero() && !k.c.Now().Before(end) {

@@ -10,8 +10,8 @@
 // sees TLS, in records of few sizes; who the device is and what it wants it does
 // not see.
 //
-// What this package can't do: there is no resumption; crypto/tls draws its own
-// randomness and keeps its keys in memory that can't be wiped.
+// What this package can't do: crypto/tls draws its own randomness and keeps its keys,
+// those of resumption among them, in memory that can't be wiped.
 package tlschan
 
 import (

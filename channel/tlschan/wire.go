@@ -69,13 +69,13 @@ const (
 //
 //	offset  size  field
 //	0       1     version, 1
-//	1       1     purpose: 1 pay, 2 enrol
+//	1       1     purpose: 1 pay, 2 enrol, 3 resume, which TLS has to agree to
 //	2       32    SHA-256 of the routing data that the app supplied, empty ones
 //	              included
 //	34            device class, terminal id, merchant id, and activation id: each
 //	              a length (1 byte, up to 64) and printable ASCII
 //
-// The activation id is empty to pay.
+// The activation id is empty, but to enrol.
 type hello struct {
 	purpose                               channel.Purpose
 	routing                               [digestLen]byte
@@ -119,7 +119,7 @@ func parseHello(b []byte) (*hello, error) {
 		return bad("unknown version")
 	}
 	h := &hello{purpose: channel.Purpose(b[1])}
-	if h.purpose != channel.PurposePay && h.purpose != channel.PurposeEnrol {
+	if h.purpose < channel.PurposePay || h.purpose > channel.PurposeResume {
 		return bad("unknown purpose")
 	}
 	b = b[2:]
@@ -136,7 +136,7 @@ func parseHello(b []byte) (*hello, error) {
 	if len(b) != 0 {
 		return bad("bytes after it")
 	}
-	if (h.activation == "") != (h.purpose == channel.PurposePay) {
+	if (h.activation != "") != (h.purpose == channel.PurposeEnrol) {
 		return bad("activation and purpose do not go together")
 	}
 	return h, nil

@@ -162,6 +162,9 @@ const (
 	ChannelTLS   = "tls"
 )
 
+// maxSessions is how many channels over TLS can be resumed at a time.
+const maxSessions = 4096
+
 // channels makes the server's end of the units' channels, and returns its public
 // key too. Units bind its name; nil takes any.
 func (b *Bank) channels(v channel.Verifier, name []byte) (channel.Handshaker, []byte, error) {
@@ -186,6 +189,8 @@ func (b *Bank) channels(v channel.Verifier, name []byte) (channel.Handshaker, []
 		}
 		h, err := tlschan.NewServer(tlschan.ServerConfig{
 			Key: b.c.Keys.ServerTLS, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey, Routing: name, Now: b.c.Now,
+			// What this process forgets costs a whole handshake.
+			Sessions: tlschan.NewMemorySessions(maxSessions, b.c.Now),
 		})
 		if err != nil {
 			return nil, nil, err

@@ -42,7 +42,7 @@ func Channel(e enrol.End) (channel.Handshaker, error) {
 	}
 	c := tlschan.ClientConfig{
 		Key: signer{e.Keys, e.Key, pub, e.Timeout}, Attester: e.Attester, Routing: e.Routing(),
-		DeviceClass: e.DeviceClass, TerminalID: e.TerminalID, MerchantID: e.MerchantID, Timeout: e.Timeout, Now: e.Now,
+		DeviceClass: e.DeviceClass, TerminalID: e.TerminalID, MerchantID: e.MerchantID, Resume: e.Resumes(), Timeout: e.Timeout, Now: e.Now,
 	}
 	if len(keys) > 0 {
 		c.ServerKey, c.OtherServerKeys = keys[0], keys[1:]
