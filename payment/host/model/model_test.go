@@ -60,9 +60,13 @@ func machine() string {
 
 // The model speaks of states, triggers and debts that the machine has.
 func TestModelNames(t *testing.T) {
-	b, err := os.ReadFile("payment.pml")
-	if err != nil {
-		t.Fatal(err)
+	var b []byte
+	for _, model := range []string{"payment.pml", "increments.pml"} {
+		text, err := os.ReadFile(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = append(b, text...)
 	}
 	d := machine()
 	for _, n := range regexp.MustCompile(`\b[std]_[A-Za-z_]+`).FindAllString(string(b), -1) {
