@@ -74,6 +74,15 @@ func TestCancelledWhileWaiting(t *testing.T) {
 				return nil
 			}
 		}, payment.Unknown, trade.Pending},
+		{"the answer to the completion", func(_ *rigConfig, w *world, asked chan struct{}) {
+			w.intercept = func(p host.Point) error {
+				if p.Stage == host.StageVerified && p.MTI == "0220" {
+					close(asked)
+					<-w.ctx.Done()
+				}
+				return nil
+			}
+		}, payment.Approved, trade.Pending},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -87,9 +87,10 @@ func (p *run) record(ctx context.Context) Trigger {
 	return TriggerWritten
 }
 
-// advise tells the server that the payment stands.
+// advise tells the server that the payment stands. A caller who gives up loses
+// nothing: it is kept, and sent at the next chance.
 func (p *run) advise(ctx context.Context) Trigger {
-	err := p.u.send(context.WithoutCancel(ctx), p.line, &p.debt)
+	err := p.u.send(ctx, p.line, &p.debt)
 	var no *refused
 	if errors.As(err, &no) {
 		// An offline approval that the bank does not take is none.
