@@ -110,6 +110,7 @@ func (p *run) mayOffline(ctx context.Context) (string, error) {
 	}
 	count, minor := 1, p.trade.Amount.Minor
 	for _, e := range entries {
+		e.Wipe()
 		if e.State != journal.Advice {
 			continue
 		}

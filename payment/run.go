@@ -160,9 +160,7 @@ func (p *run) close() {
 		p.answer.Wipe()
 	}
 	p.out.wipe()
-	if p.debt.Account != nil {
-		clear(p.debt.Account.PAN)
-	}
+	p.debt.Wipe()
 	if p.forget != nil {
 		p.forget()
 	}
@@ -177,7 +175,8 @@ func (p *run) close() {
 
 // paidBefore gives the kept result of an order that this unit has paid.
 func (p *run) paidBefore(ctx context.Context) (Result, bool, error) {
-	_, owed, err := p.u.journal.Entry(ctx, p.order.ID)
+	e, owed, err := p.u.journal.Entry(ctx, p.order.ID)
+	e.Wipe()
 	if err != nil {
 		return Result{}, false, err
 	}

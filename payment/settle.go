@@ -44,6 +44,11 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 	if err != nil {
 		return rep, err
 	}
+	defer func() {
+		for i := range entries {
+			entries[i].Wipe()
+		}
+	}()
 	var last error
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
@@ -51,9 +56,6 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 		}
 		u.tell(PhaseRecover, "order %s owes a %s, reference %s", e.Order, e.State, e.RRN)
 		err := u.send(ctx, l, &e)
-		if e.Account != nil {
-			clear(e.Account.PAN)
-		}
 		if no := (*refused)(nil); errors.As(err, &no) {
 			rep.Settled = append(rep.Settled, no.result(e))
 			continue

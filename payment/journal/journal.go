@@ -95,6 +95,13 @@ func (Account) String() string { return "[account]" }
 // GoString hides it too.
 func (Account) GoString() string { return "[account]" }
 
+// Wipe zeroes the account number of an entry that has one.
+func (e *Entry) Wipe() {
+	if e.Account != nil {
+		clear(e.Account.PAN)
+	}
+}
+
 // Journal is a view of the records under "journal/" and "result/" of a
 // storage. Safe for concurrent use as far as the storage is.
 type Journal struct{ s trusted.Storage }
@@ -115,20 +122,22 @@ func (j *Journal) Put(ctx context.Context, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("journal: order %s: %w", e.Order, err)
 	}
+	defer clear(b)
 	if err := j.s.Put(ctx, key("journal", e.Order), b); err != nil {
 		return fmt.Errorf("journal: order %s: %w", e.Order, err)
 	}
 	return nil
 }
 
-// Entry returns the debt of an order, false when there is none.
+// Entry returns the debt of an order, false when there is none. The caller wipes
+// it.
 func (j *Journal) Entry(ctx context.Context, order string) (Entry, bool, error) {
 	var e Entry
 	ok, err := j.read(ctx, key("journal", order), &e)
 	return e, ok, err
 }
 
-// Pending returns all debts.
+// Pending returns all debts, which the caller wipes.
 func (j *Journal) Pending(ctx context.Context) ([]Entry, error) {
 	names, err := j.s.List(ctx, "journal/")
 	if err != nil {
@@ -139,6 +148,9 @@ func (j *Journal) Pending(ctx context.Context) ([]Entry, error) {
 		var e Entry
 		ok, err := j.read(ctx, n, &e)
 		if err != nil {
+			for i := range out {
+				out[i].Wipe()
+			}
 			return nil, err
 		}
 		if ok {
@@ -194,6 +206,7 @@ func (j *Journal) read(ctx context.Context, name string, v any) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("journal: %w", err)
 	}
+	defer clear(b)
 	if err := json.Unmarshal(b, v); err != nil {
 		return false, fmt.Errorf("%w: %s", ErrCorrupt, name)
 	}
