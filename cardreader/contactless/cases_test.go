@@ -100,6 +100,7 @@ func entryCases() []entryCase {
 		{name: "b8b7 10 in one byte", reader: a1 + "/81", card: a1 + "/81", selects: "PPSE", ran: none, end: "End Application"},
 		{name: "b8b7 10 in two bytes", reader: a1 + "/810978", card: a1 + "/8109", selects: "PPSE", ran: none, end: "End Application"},
 		{name: "b8b7 10 in two bytes, and the reader's kernel is that", reader: a1 + "/8109", card: a1 + "/8109", selects: "PPSE", ran: none, end: "End Application"},
+		{name: "b8b7 10 in two bytes is not three with a zero", reader: a1 + "/810900", card: a1 + "/8109", selects: "PPSE", ran: none, end: "End Application"},
 		{name: "b8b7 11 in two bytes, and the reader's kernel is that", reader: a1 + "/C109", card: a1 + "/C109", selects: "PPSE", ran: none, end: "End Application"},
 		{name: "b8b7 10 in two bytes passes its entry over alone", reader: a1 + "/810978 " + a2 + "/22", card: a1 + "/8109/1 " + a2 + "/22/2", selects: "PPSE " + a2, ran: "22:" + a2, end: "Approved"},
 		{name: "b8b7 10: three bytes", reader: a1 + "/810978", card: a1 + "/810978", selects: "PPSE " + a1, ran: "810978:" + a1, end: "Approved"},

@@ -60,6 +60,10 @@ type Config struct {
 	FieldOff time.Duration
 	// Hold is for how long messages stay (DF812D); zero is 1.3 s.
 	Hold time.Duration
+	// PhoneMessages is the phone message table (DF8131): what the cardholder is
+	// told when the device asks for a second tap. Nil is the book's. Its last
+	// entry has to fit everything.
+	PhoneMessages []PhoneMessage
 	// Accounts are the beginnings that a card number of the combination's
 	// scheme has, in digits; nil takes any. A card of another scheme behind
 	// this one's AID is declined (Basin, Sasse, Toro-Pozo: Card Brand Mixup
@@ -90,6 +94,13 @@ func New(c Config) (*Kernel, error) {
 		return nil, fmt.Errorf("%w: CAKeys is nil and has no default", contactless.ErrConfig)
 	case c.TornRecords < 0:
 		return nil, fmt.Errorf("%w: %d torn records", contactless.ErrConfig, c.TornRecords)
+	}
+	if c.PhoneMessages == nil {
+		c.PhoneMessages = phoneMessages()
+	}
+	c.PhoneMessages = slices.Clone(c.PhoneMessages)
+	if n := len(c.PhoneMessages); n == 0 || c.PhoneMessages[n-1].Mask != [3]byte{} || c.PhoneMessages[n-1].Value != [3]byte{} {
+		return nil, fmt.Errorf("%w: the last phone message does not fit everything", contactless.ErrConfig)
 	}
 	if c.Hold <= 0 {
 		c.Hold = defaultHold

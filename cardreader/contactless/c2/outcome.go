@@ -23,7 +23,8 @@ func (t *transaction) keep() *contactless.Data {
 func (t *transaction) valid() contactless.Outcome {
 	out := contactless.Outcome{CVM: t.cvm, Receipt: t.receipt, Data: t.keep(), Risks: t.risks()}
 	if t.wantsSecondTap() {
-		see := contactless.UIRequest{Message: contactless.MessageSeePhone, Status: contactless.StatusNotReady, Hold: t.k.c.Hold, Languages: t.d.Languages()}
+		m := t.phoneMessage()
+		see := contactless.UIRequest{Message: m.Message, Status: m.Status, Hold: t.k.c.Hold, Languages: t.d.Languages()}
 		t.a.Show(see)
 		see.Status, see.Hold = contactless.StatusReadyToRead, 0
 		out.Kind, out.Start, out.UIRestart, out.CVM = contactless.EndApplication, contactless.StartB, &see, contactless.CVMNone
@@ -73,6 +74,34 @@ func (t *transaction) risks() []string {
 func (t *transaction) wantsSecondTap() bool {
 	v := t.d.Get(tags.CardholderInteraction)
 	return len(v) == 3 && (v[1]&0x03 != 0 || v[2]&0x0F != 0)
+}
+
+// PhoneMessage is an entry of the phone message table (Book C-2, A.1.126): the
+// message for a device whose interaction information (DF4B) under Mask is Value.
+type PhoneMessage struct {
+	Mask, Value [3]byte
+	Message     contactless.MessageID
+	Status      contactless.Status
+}
+
+// phoneMessages is the book's table (table 4.3).
+func phoneMessages() []PhoneMessage {
+	var out []PhoneMessage
+	for _, bits := range [][3]byte{{0, 0, 0x01}, {0, 0x08, 0}, {0, 0x04, 0}, {0, 0x01, 0}, {0, 0x02, 0}} {
+		out = append(out, PhoneMessage{bits, bits, contactless.MessageSeePhone, contactless.StatusNotReady})
+	}
+	return append(out, PhoneMessage{Message: contactless.MessageNotAuthorised, Status: contactless.StatusNotReady})
+}
+
+// phoneMessage is the first entry that fits the device's information (S910.73).
+func (t *transaction) phoneMessage() PhoneMessage {
+	v := t.d.Get(tags.CardholderInteraction)
+	for _, m := range t.k.c.PhoneMessages {
+		if v[0]&m.Mask[0] == m.Value[0] && v[1]&m.Mask[1] == m.Value[1] && v[2]&m.Mask[2] == m.Value[2] {
+			return m
+		}
+	}
+	return PhoneMessage{}
 }
 
 // Transaction types of tag 9C.
