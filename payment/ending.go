@@ -36,7 +36,7 @@ func (p *run) result(end Outcome) Result {
 	d := receipt.Data{
 		Language: p.language(),
 		Merchant: p.trade.Merchant, MerchantID: mid, TerminalID: tid,
-		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback,
+		Time: now, Order: r.Order, Type: string(r.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback, Tip: p.tip,
 		TruncatedPAN: truncated, Label: r.Label, AID: r.AID, Entry: r.Entry,
 		CVM: o.CVM.Statement(), Signature: o.CVM.Signature(),
 		Outcome: strings.ToUpper(string(end)), Reversed: r.Reversed, Offline: p.offline && end == Approved,

@@ -83,6 +83,8 @@ type world struct {
 	entry  trade.EntryPolicy
 	asked  int
 	grants func(n int) trade.EntryPolicy
+	// tips is how large a tip may be, in per cent of an order.
+	tips int
 	// entries are how the issuer was told that cards were read.
 	entries []issuer.Entry
 	events  []string
@@ -195,6 +197,11 @@ func worldOn(t testing.TB, l ledger.Ledger, alter ...func(*host.Config)) *world 
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.pin
+		},
+		TipPercent: func(string, string) int {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.tips
 		},
 		EntryPolicy: func(string) trade.EntryPolicy {
 			w.mu.Lock()

@@ -88,6 +88,9 @@ func (p *run) mayOffline(ctx context.Context) (string, error) {
 	case p.trade.Type != trade.Sale:
 		return "a " + string(p.trade.Type) + " is the bank's to approve", nil
 	}
+	if p.tip.Minor != 0 {
+		return "a tip is the bank's to see", nil
+	}
 	now := p.u.c.Now()
 	var at time.Time
 	b, err := p.u.c.Storage.Get(ctx, evidenceTime)

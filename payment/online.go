@@ -157,6 +157,9 @@ func (p *run) message(ctx context.Context) (*acquirer.Message, error) {
 	if p.trade.Cashback.Minor != 0 {
 		m.Other = []acquirer.OtherAmount{{Account: "00", Type: acquirer.AmountCashback, Amount: p.trade.Cashback}}
 	}
+	if p.tip.Minor != 0 {
+		m.Other = append(m.Other, acquirer.OtherAmount{Account: "00", Type: acquirer.AmountTip, Amount: p.tip})
+	}
 	if s, ok := p.emv.(*unchipped); ok && s.cvv2.Len() > 0 {
 		m.CVV2 = secret.CopyBytes(s.cvv2.Reveal())
 	}

@@ -35,6 +35,8 @@ type Result struct {
 	Amount   string `json:"amount"`
 	Minor    int64  `json:"amount_minor"`
 	Currency string `json:"currency"`
+	// Tip is what the cardholder added, a part of Amount.
+	Tip string `json:"tip,omitempty"`
 	// Asked is the whole amount where the bank approved a part, and the
 	// cardholder agreed to that: Amount is the part.
 	Asked string `json:"asked,omitempty"`

@@ -55,6 +55,8 @@ type run struct {
 	say acquirer.Phrase
 	// asked is the whole amount where a part was approved.
 	asked money.Amount
+	// tip is the cardholder's, a part of the trade's amount.
+	tip money.Amount
 	// balance is what a balance inquiry found.
 	balance money.Amount
 	err     error
@@ -275,6 +277,8 @@ func (p *run) checkTrade() error {
 	case (t.Type == trade.Cashback) != (t.Cashback.Minor != 0), t.Cashback.Minor < 0, t.Cashback.Minor > t.Amount.Minor,
 		t.Cashback.Minor != 0 && t.Cashback.Currency != t.Amount.Currency:
 		return fmt.Errorf("%w: the cash is no part of the amount", ErrServer)
+	case t.MaxTip.Minor != 0 && (t.Type != trade.Sale || t.MaxTip.Minor < 0 || t.MaxTip.Currency != t.Amount.Currency):
+		return fmt.Errorf("%w: a tip where there can be none", ErrServer)
 	case p.kind.inquiry && t.Amount.Minor != 0:
 		return fmt.Errorf("%w: %s of an amount", ErrServer, t.Type)
 	case t.Amount.Minor <= 0 && !p.kind.inquiry:
@@ -288,11 +292,14 @@ func (p *run) checkTrade() error {
 
 // confirm shows the trade and waits for the cardholder's word.
 func (p *run) confirm(ctx context.Context) Trigger {
+	if err := p.askTip(ctx); err != nil {
+		return p.giveUp(ctx, err)
+	}
 	p.u.tell(PhaseConfirm, "show %s of %s to the cardholder", p.trade.Type, p.trade.Amount)
 	began := p.u.c.Now()
 	err := p.u.within(ctx, PhaseConfirm, p.u.c.Limits.Confirm, func(ctx context.Context) error {
 		return p.u.c.UI.Confirm(ctx, trusted.Confirmation{
-			Merchant: p.trade.Merchant, Kind: string(p.trade.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback, Language: p.u.c.Language,
+			Merchant: p.trade.Merchant, Kind: string(p.trade.Type), Amount: p.trade.Amount, Cashback: p.trade.Cashback, Tip: p.tip, Language: p.u.c.Language,
 		})
 	})
 	took := p.u.c.Now().Sub(began)

@@ -71,7 +71,26 @@ type Confirmation struct {
 	Amount money.Amount
 	// Cashback is the cash in Amount; its zero value is none.
 	Cashback money.Amount
+	// Tip is the tip in Amount, which the cardholder has entered; its zero value
+	// is none.
+	Tip      money.Amount
 	Language string
+}
+
+// TipPrompt asks for a tip.
+type TipPrompt struct {
+	Merchant string
+	// Amount is what is to be paid, to which a tip of up to Max may be added.
+	Amount, Max money.Amount
+	Language    string
+}
+
+// Tipper is a UI on which the cardholder can add a tip, where the server grants
+// it.
+type Tipper interface {
+	// Tip waits for a tip from nothing to the prompt's Max, in its currency.
+	// ErrCancelled when the cardholder cancels the payment.
+	Tip(ctx context.Context, p TipPrompt) (money.Amount, error)
 }
 
 // Speaker is a UI that says which languages it speaks: a unit then follows the

@@ -81,6 +81,7 @@ const (
 	AmountLedgerBalance    = "01"
 	AmountAvailableBalance = "02"
 	AmountCashback         = "40"
+	AmountTip              = "44" // gratuity, as schemes list it
 )
 
 // Totals are the sums of a 0500 or a 0510.

@@ -266,6 +266,6 @@ func bookBack(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
 	if err := uncount(tx, o, a, 1, a.Amount.Minor); err != nil {
 		return err
 	}
-	o.State, o.Authorisation = ledger.OrderOpen, ledger.Key{}
+	o.State, o.Authorisation, o.Tip = ledger.OrderOpen, ledger.Key{}, 0
 	return tx.PutOrder(o)
 }

@@ -105,6 +105,10 @@ type Config struct {
 	// RefundsWithoutOriginal takes refunds that name no paid order. Whoever
 	// may create orders can then give away any amount to any card.
 	RefundsWithoutOriginal bool
+	// TipPercent says how large a tip a cardholder may add to an order at a
+	// terminal, in per cent of it, at most 100; nil lets them add none. A refund
+	// gives none of it back, a void all.
+	TipPercent func(terminalID, orderID string) int
 	// PartialApprovals takes a part of a sale's amount where the issuer
 	// approves no more, and the cardholder agrees to pay the rest otherwise.
 	PartialApprovals bool

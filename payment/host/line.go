@@ -10,6 +10,7 @@ import (
 
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/payment/trade"
 )
 
@@ -108,7 +109,7 @@ func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, err
 			return reply{code: codeFormat, said: "refused: STAN or RRN is missing"}, nil
 		}
 		m.Order = k.String()
-		if err := lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(lineType(m)), Amount: *m.Amount, Cashback: max(cash(m), 0)}); err != nil {
+		if err := lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(lineType(m)), Amount: money.New(m.Amount.Minor-max(tip(m), 0), m.Amount.Currency), Cashback: max(cash(m), 0)}); err != nil {
 			return reply{}, err
 		}
 		t := *w.terminal

@@ -154,6 +154,9 @@ func (s *Server) trade(ctx context.Context, p *peer, e trade.Envelope) (trade.En
 			out.PIN = s.c.PINPolicy(t.ID)
 		}
 		out.Entry, out.Partial, out.Rotate = s.entryPolicy(t.ID), s.partial(o), s.worn(t)
+		if tip := s.maxTip(t.ID, o); tip > 0 {
+			out.MaxTip = money.New(tip, o.Amount.Currency)
+		}
 		if o.Cashback != 0 {
 			out.Cashback = money.New(o.Cashback, o.Amount.Currency)
 		}

@@ -11,7 +11,7 @@ func (s *Server) partial(o ledger.Order) bool {
 }
 
 // asPaid returns an order with the amount that was approved for it, where that is
-// a part of its own, or more by what raised it.
+// a part of its own, or more by a tip or by what raised it.
 func asPaid(tx ledger.Tx, o ledger.Order) (ledger.Order, error) {
 	if o.Type != string(trade.Sale) && o.Type != string(trade.Preauth) || o.Authorisation.IsZero() {
 		return o, nil
@@ -20,9 +20,7 @@ func asPaid(tx ledger.Tx, o ledger.Order) (ledger.Order, error) {
 	if err != nil {
 		return o, err
 	}
-	if a.ResponseCode == codePartial || o.Type == string(trade.Preauth) {
-		o.Amount = a.Amount
-	}
+	o.Amount = a.Amount
 	return o, nil
 }
 

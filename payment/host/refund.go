@@ -16,7 +16,11 @@ func refundable(tx ledger.Tx, o ledger.Order) (original ledger.Order, why string
 	}
 	original, err = tx.Order(o.Original)
 	if err == nil {
+		ordered := original.Amount
 		original, err = asPaid(tx, original)
+		if original.Amount.Minor > ordered.Minor && original.Amount.Currency == ordered.Currency {
+			original.Amount = ordered // a tip is not given back
+		}
 	}
 	switch {
 	case errors.Is(err, ledger.ErrNotFound), err == nil && original.Merchant != o.Merchant:

@@ -101,14 +101,17 @@ func (s *Server) judge(tx ledger.Tx, w *work, t *ledger.Terminal) (ledger.Order,
 		return ledger.Order{}, reply{}, err
 	case !asked(m, trade.Type(o.Type)):
 		return no(codeUnsupported, "the order is a "+o.Type)
-	case *m.Amount != o.Amount:
-		return no(codeAmount, "the amount is not the order's")
 	case cash(m) != o.Cashback:
 		return no(codeAmount, "the cash is not the order's")
 	case o.State != ledger.OrderOpen:
 		return no(codeDuplicate, "the order is "+string(o.State))
 	}
-	if code, why := s.judgeEntry(m, t, o); code != "" {
+	if why := s.judgeAmount(m, t, o); why != "" {
+		return no(codeAmount, why)
+	}
+	signed := o
+	signed.Amount = *m.Amount
+	if code, why := s.judgeEntry(m, t, signed); code != "" {
 		return no(code, why)
 	}
 	if why, err := judgeOriginal(tx, o); err != nil {
@@ -204,7 +207,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Time: a.Created, Credit: o.Type == string(trade.Refund),
-		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Partial: s.partial(o), PIN: w.pin, ICC: m.ICC,
+		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Partial: s.partial(o) && tip(m) == 0, PIN: w.pin, ICC: m.ICC,
 		Tapped: tapped(m.EntryMode), Entry: entryOf(m.EntryMode), Track2: m.Track2, CVV2: m.CVV2, About: a.Key,
 	})
 	if err != nil {
@@ -250,7 +253,7 @@ func bookRequest(tx ledger.Tx, w *work, a *ledger.Authorisation, o ledger.Order)
 	if err := refunded(tx, o, +1); err != nil {
 		return err
 	}
-	o.State, o.Authorisation = ledger.OrderPending, a.Key
+	o.State, o.Authorisation, o.Tip = ledger.OrderPending, a.Key, max(tip(w.m), 0)
 	return tx.PutOrder(o)
 }
 

@@ -178,6 +178,9 @@ type Trade struct {
 	// Entry is how the card's data may come, beside the chip; its zero value
 	// grants nothing.
 	Entry EntryPolicy `json:"entry,omitzero"`
+	// MaxTip is the most that the cardholder may add as a tip; its zero value
+	// lets them add none.
+	MaxTip money.Amount `json:"max_tip,omitzero"`
 	// Partial: the merchant takes a part of the amount too, where the bank
 	// approves no more.
 	Partial bool `json:"partial,omitempty"`

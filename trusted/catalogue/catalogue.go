@@ -29,6 +29,7 @@ const Default = "en"
 const (
 	Agree             trusted.Message = "agree"
 	CashIncluded      trusted.Message = "cash-included" // Params: "amount"
+	TipIncluded       trusted.Message = "tip-included"  // Params: "amount"
 	ChooseApplication trusted.Message = "choose-application"
 	EnterPIN          trusted.Message = "enter-pin"
 	PINRetry          trusted.Message = "pin-retry"

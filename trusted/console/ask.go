@@ -41,6 +41,9 @@ func (c *Console) Confirm(ctx context.Context, t trusted.Confirmation) error {
 	if t.Cashback.Minor != 0 {
 		p.add(p.text(catalogue.CashIncluded, "amount", p.amount(t.Cashback)))
 	}
+	if t.Tip.Minor != 0 {
+		p.add(p.text(catalogue.TipIncluded, "amount", p.amount(t.Tip)))
+	}
 	yes, no := p.text(catalogue.KeyYes), p.text(catalogue.KeyNo)
 	p.add(p.text(catalogue.Agree) + " [" + yes + "/" + no + "]")
 	if p.err != nil {

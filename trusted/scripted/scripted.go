@@ -11,6 +11,7 @@ import (
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
+	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/pinpad/softpad"
 	"github.com/payunit/payunit/trusted"
@@ -27,6 +28,9 @@ type Script struct {
 	CancelPIN bool
 	// Application is the index chosen when a card offers several.
 	Application int
+	// Tip is added in minor units where a tip is asked for, whatever the prompt
+	// allows.
+	Tip int64
 	// Card is entered by hand where that is asked for. Without one the
 	// cardholder waits for the readers.
 	Card trusted.KeyedCard
@@ -48,6 +52,7 @@ type Cardholder struct {
 var (
 	_ trusted.UI        = (*Cardholder)(nil)
 	_ trusted.CardKeyer = (*Cardholder)(nil)
+	_ trusted.Tipper    = (*Cardholder)(nil)
 	_ trusted.Assured   = (*Cardholder)(nil)
 	_ softpad.Panel     = (*Cardholder)(nil)
 )
@@ -113,6 +118,16 @@ func (h *Cardholder) Choose(ctx context.Context, labels []string) (int, error) {
 	}
 	h.tell("chooses %q of %d applications", labels[h.s.Application], len(labels))
 	return h.s.Application, nil
+}
+
+// Tip implements trusted.Tipper.
+func (h *Cardholder) Tip(ctx context.Context, p trusted.TipPrompt) (money.Amount, error) {
+	if err := ctx.Err(); err != nil {
+		return money.Amount{}, err
+	}
+	tip := money.New(h.s.Tip, p.Amount.Currency)
+	h.tell("is asked for a tip of up to %s beside %s, and adds %s", p.Max, p.Amount, tip)
+	return tip, nil
 }
 
 // KeyCard implements trusted.CardKeyer.

@@ -300,6 +300,8 @@ func (a *auditor) order(o Order) error {
 	undone, isVoided := a.voided[o.Authorisation]
 	taken, isTaken := a.taken[o.Authorisation]
 	_, refused := o.State.Refused()
+	whole := o.Amount
+	whole.Minor += o.Tip
 	switch {
 	case o.Type == "completion" && booked:
 		a.wrong("order %s is a completion and booked by %s", o.ID, live.Key)
@@ -332,8 +334,8 @@ func (a *auditor) order(o Order) error {
 	case o.Authorisation != live.Key:
 		a.wrong("order %s names %s and is booked by %s", o.ID, o.Authorisation, live.Key)
 	case o.Type == "preauth" && o.Amount.Currency == live.Amount.Currency && o.Amount.Minor+a.raised[live.Key] == live.Amount.Minor && o.State != OrderPending && live.State != AuthApproved:
-	case o.Amount != live.Amount && !(live.ResponseCode == "10" && o.Amount.Currency == live.Amount.Currency && live.Amount.Minor < o.Amount.Minor):
-		a.wrong("order %s is for %s and booked with %s", o.ID, o.Amount, live.Amount)
+	case whole != live.Amount && !(live.ResponseCode == "10" && o.Amount.Currency == live.Amount.Currency && live.Amount.Minor < o.Amount.Minor):
+		a.wrong("order %s is for %s and booked with %s", o.ID, whole, live.Amount)
 	case o.State == OrderPending && live.State != AuthApproved, o.State == OrderHeld && live.State != AuthHeld, o.State == OrderPaid && live.State != AuthCompleted:
 		a.wrong("order %s is %s, its authorisation %s", o.ID, o.State, live.State)
 	case o.State != OrderPending && o.State != OrderHeld && o.State != OrderPaid:

@@ -47,6 +47,9 @@ type Order struct {
 	Authorisation Key
 	// Cashback is how much of the amount is paid out in cash, in minor units.
 	Cashback int64
+	// Tip is what the cardholder added to the amount, in minor units, while the
+	// order is pending or paid: what is booked is both together.
+	Tip int64
 	// Original is the order of which a refund gives money back, that a void
 	// undoes, or the pre-authorisation that a completion takes of or an
 	// incremental raises; "" when

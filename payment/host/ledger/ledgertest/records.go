@@ -12,7 +12,7 @@ import (
 func orders(t *testing.T, s Store) {
 	o := ledger.Order{
 		ID: "order 1/ä", Type: "sale", Amount: eur(t, 1234), Merchant: "M1", State: ledger.OrderPaid,
-		Authorisation: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Original: "order 0", Refunded: 234, Cashback: 34, Created: at,
+		Authorisation: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Original: "order 0", Refunded: 234, Cashback: 34, Tip: 56, Created: at,
 	}
 	get := func(tx ledger.Tx) (ledger.Order, error) { return tx.Order(o.ID) }
 	kept(t, s, o, func(tx ledger.Tx, o ledger.Order) error { return tx.PutOrder(o) }, get)

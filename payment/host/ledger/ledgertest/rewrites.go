@@ -16,7 +16,7 @@ func rewrites(t *testing.T, s Store) {
 	l := s.Open(t)
 	o := ledger.Order{
 		ID: "o", Type: "sale", Amount: eur(t, 1234), Merchant: "M1", State: ledger.OrderPaid,
-		Authorisation: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Original: "p", Refunded: 234, Cashback: 34, Created: at,
+		Authorisation: ledger.Key{Terminal: "T1", STAN: "000001", RRN: "603401000001"}, Original: "p", Refunded: 234, Cashback: 34, Tip: 56, Created: at,
 	}
 	rewritten(t, l, o, []string{"ID"}, ledger.Tx.PutOrder, func(tx ledger.Tx) (ledger.Order, error) { return tx.Order("o") })
 	rewritten(t, l, terminal("T1", 1, 1, 2, 3), []string{"ID"}, ledger.Tx.PutTerminal, func(tx ledger.Tx) (ledger.Terminal, error) { return tx.Terminal("T1") })

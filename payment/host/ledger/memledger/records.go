@@ -31,7 +31,7 @@ func (t *tx) Order(id string) (ledger.Order, error) { return get(t, t.l.orders, 
 
 // PutOrder writes an order.
 func (t *tx) PutOrder(o ledger.Order) error {
-	if o.ID == "" || o.Amount.Currency.IsZero() || o.Amount.Minor < 0 || o.Cashback < 0 || o.Cashback > o.Amount.Minor || o.Refunded < 0 || o.Refunded > o.Amount.Minor {
+	if o.ID == "" || o.Amount.Currency.IsZero() || o.Amount.Minor < 0 || o.Cashback < 0 || o.Cashback > o.Amount.Minor || o.Tip < 0 || o.Tip > o.Amount.Minor || o.Refunded < 0 || o.Refunded > o.Amount.Minor {
 		return fmt.Errorf("%w: order %s", ledger.ErrInvalid, o.ID)
 	}
 	if err := t.writes("writing an order"); err != nil {

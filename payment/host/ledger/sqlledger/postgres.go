@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 7 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 8 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -24,7 +24,8 @@ var postgresSchema = [...]string{
 		created BIGINT NOT NULL,
 		original TEXT NOT NULL DEFAULT '',
 		refunded BIGINT NOT NULL DEFAULT 0,
-		cashback BIGINT NOT NULL DEFAULT 0
+		cashback BIGINT NOT NULL DEFAULT 0,
+		tip BIGINT NOT NULL DEFAULT 0
 	)`,
 	`CREATE TABLE terminals (
 		id TEXT COLLATE "C" PRIMARY KEY,
@@ -138,6 +139,7 @@ var postgresUpgrades = [...][]string{
 		outgoingRefusals, outgoingCode, outgoingRefused, postgresScripts, scriptsByCard, postgresWorkingKeys,
 		`UPDATE payunit_ledger SET version = 7`,
 	},
+	{`ALTER TABLE orders ADD COLUMN tip BIGINT NOT NULL DEFAULT 0`, `UPDATE payunit_ledger SET version = 8`},
 }
 
 const postgresTickets = `CREATE TABLE tickets (

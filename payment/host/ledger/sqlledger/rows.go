@@ -86,13 +86,13 @@ var (
 	putBalance    = upsert("balances", "account, currency, minor", "account, currency")
 )
 
-const orderColumns = "id, type, minor, currency, merchant, state, authorisation, created, original, refunded, cashback"
+const orderColumns = "id, type, minor, currency, merchant, state, authorisation, created, original, refunded, cashback, tip"
 
 func scanOrder(scan func(...any) error) (ledger.Order, error) {
 	var o ledger.Order
 	var minor, created int64
 	var currency, auth string
-	if err := scan(&o.ID, &o.Type, &minor, &currency, &o.Merchant, &o.State, &auth, &created, &o.Original, &o.Refunded, &o.Cashback); err != nil {
+	if err := scan(&o.ID, &o.Type, &minor, &currency, &o.Merchant, &o.State, &auth, &created, &o.Original, &o.Refunded, &o.Cashback, &o.Tip); err != nil {
 		return o, err
 	}
 	var err error
@@ -128,6 +128,9 @@ func (t *tx) PutOrder(o ledger.Order) error {
 	if o.Cashback < 0 || o.Cashback > o.Amount.Minor {
 		return fmt.Errorf("%w: order %s: more cash than the amount", ledger.ErrInvalid, o.ID)
 	}
+	if o.Tip < 0 || o.Tip > o.Amount.Minor {
+		return fmt.Errorf("%w: order %s: a tip of more than the amount", ledger.ErrInvalid, o.ID)
+	}
 	if o.Refunded < 0 || o.Refunded > o.Amount.Minor {
 		return fmt.Errorf("%w: order %s: more is given back than was paid", ledger.ErrInvalid, o.ID)
 	}
@@ -141,7 +144,7 @@ func (t *tx) PutOrder(o ledger.Order) error {
 		return err
 	}
 	return t.exec("writing an order", putOrder,
-		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created), o.Original, o.Refunded, o.Cashback)
+		o.ID, o.Type, o.Amount.Minor, o.Amount.Currency.Code(), o.Merchant, string(o.State), o.Authorisation.String(), micros(o.Created), o.Original, o.Refunded, o.Cashback, o.Tip)
 }
 
 // EachOrder walks over the orders.

@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 7
+const version = 8
 
-// schema is version 7 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 8 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -29,7 +29,8 @@ var schema = [...]string{
 		created INTEGER NOT NULL,
 		original TEXT NOT NULL DEFAULT '',
 		refunded INTEGER NOT NULL DEFAULT 0,
-		cashback INTEGER NOT NULL DEFAULT 0
+		cashback INTEGER NOT NULL DEFAULT 0,
+		tip INTEGER NOT NULL DEFAULT 0
 	) WITHOUT ROWID`,
 	`CREATE TABLE terminals (
 		id TEXT PRIMARY KEY,
@@ -145,6 +146,7 @@ var upgrades = [...][]string{
 		`ALTER TABLE cards ADD COLUMN pin BLOB NOT NULL DEFAULT x''`,
 		outgoingRefusals, outgoingCode, outgoingRefused, sqliteScripts, scriptsByCard, sqliteWorkingKeys, `PRAGMA user_version = 7`,
 	},
+	{`ALTER TABLE orders ADD COLUMN tip INTEGER NOT NULL DEFAULT 0`, `PRAGMA user_version = 8`},
 }
 
 const sqliteTickets = `CREATE TABLE tickets (

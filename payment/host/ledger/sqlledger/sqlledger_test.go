@@ -100,7 +100,7 @@ func TestUpgrade(t *testing.T) {
 	db := s.db(t)
 	for _, q := range []string{
 		"DROP TABLE scripts", "DROP TABLE working_keys", "ALTER TABLE cards DROP COLUMN scripts", "ALTER TABLE cards DROP COLUMN pin", "ALTER TABLE terminals DROP COLUMN generation",
-		"DROP TABLE spendings", "DROP TABLE tickets", "DROP TABLE outgoing", "DROP TABLE batches", "ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "ALTER TABLE orders DROP COLUMN cashback", "PRAGMA user_version = 1",
+		"DROP TABLE spendings", "DROP TABLE tickets", "DROP TABLE outgoing", "DROP TABLE batches", "ALTER TABLE orders DROP COLUMN original", "ALTER TABLE orders DROP COLUMN refunded", "ALTER TABLE orders DROP COLUMN cashback", "ALTER TABLE orders DROP COLUMN tip", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.Exec(q); err != nil {
 			t.Fatal(err)
