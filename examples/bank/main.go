@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	kind := f.String("channel", bank.ChannelNoise, "noise|tls: the units' secure channels: Noise with ML-KEM-768, or TLS 1.3 with X25519MLKEM768")
 	pinpad := f.String("pinpad", "", "accessible,bypass: what cardholders may do on the PIN pads: change to keys that stay in their places, skip the PIN")
 	entry := f.String("entry", "", "stripe,fallback,manual: how cards' data may come beside the chip: from the stripe of a card without one, or whose chip can't be read, or entered by hand")
+	tips := f.Int("tips", 0, "how large a tip a cardholder may add to a sale, in per cent of it, at most 100")
 	partial := f.Bool("partial", false, "take a part of a sale's amount where the card's account has no more, and the cardholder agrees")
 	makers := f.String("tpm-makers", "", "PEM file of the makers whose TPMs' endorsement certificates count, for units that attest by a TPM")
 	pcrs := f.String("tpm-pcrs", "", "NUMBER=HEX,…: the register values of machines that count, with -tpm-makers")
@@ -109,6 +110,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -pinpad: %v\n", err)
 		return 2
 	}
+	if *tips < 0 || *tips > 100 {
+		fmt.Fprintln(stderr, "bank: -tips: want 0 to 100")
+		return 2
+	}
 	enters, err := bank.ParseEntry(*entry)
 	if err != nil {
 		fmt.Fprintf(stderr, "bank: -entry: %v\n", err)
@@ -119,7 +124,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bank: -stand-in: want AMOUNT,N,PREFIX,… and -upstream: %v\n", err)
 		return 2
 	}
-	cfg := bank.Config{PIN: pin, Entry: enters, Partial: *partial, KeyUses: *uses, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
+	cfg := bank.Config{PIN: pin, Entry: enters, TipPercent: *tips, Partial: *partial, KeyUses: *uses, Upstream: *upstream, StandIn: stand, Store: *store, Balance: demoBalance, Currency: c, Fault: *fault, Channel: *kind, Observe: say}
 	if *makers != "" || *pcrs != "" {
 		if cfg.TPM, err = bank.ParseTPM(*makers, *pcrs); err != nil {
 			fmt.Fprintf(stderr, "bank: -tpm-makers, -tpm-pcrs: %v\n", err)

@@ -194,7 +194,7 @@ func (d *demonstration) startBank(ctx context.Context) error {
 		name = faultLostAnswer
 	}
 	d.bank, err = bank.New(ctx, bank.Config{
-		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel, Partial: d.o.partial, Entry: d.o.entryPolicy(), Limits: d.o.limits,
+		Store: filepath.Join(d.dir, "bank.db"), Balance: balance, Currency: d.o.amount.Currency, Keys: keys, Now: d.now, Fault: name, Channel: d.o.channel, Partial: d.o.partial, Entry: d.o.entryPolicy(), TipPercent: d.o.tipPercent(), Limits: d.o.limits,
 		Observe: func(e host.Event) { d.screen.line("bank", e.Text, e.Took) },
 		OnFault: func() { d.link.down.Store(d.fault.name == faultLinkStays) },
 	})
@@ -363,7 +363,7 @@ func (d *demonstration) cardholder(stdin *os.File, stdout io.Writer) (trusted.UI
 		pin = simcard.TestPIN
 	}
 	h := scripted.New(scripted.Script{
-		PIN: secret.CopyBytes([]byte(pin)), RefuseTrade: d.o.cancelAt == "confirm", CancelPIN: d.o.cancelAt == "pin", Card: card,
+		PIN: secret.CopyBytes([]byte(pin)), RefuseTrade: d.o.cancelAt == "confirm", CancelPIN: d.o.cancelAt == "pin", Card: card, Tip: d.o.tip.Minor,
 		Observe: func(text string) { d.screen.line("cardholder", text, 0) },
 	})
 	return h, h, nil

@@ -26,6 +26,14 @@ func (o options) entryPolicy() trade.EntryPolicy {
 	}
 }
 
+// tipPercent is how large a tip the bank in this process lets the cardholder add.
+func (o options) tipPercent() int {
+	if o.tip.Minor == 0 {
+		return 0
+	}
+	return 100
+}
+
 // deadChip is a reader in which no chip answers.
 type deadChip struct{ cardreader.Reader }
 

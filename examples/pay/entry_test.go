@@ -44,7 +44,13 @@ func TestEntries(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"-entry swipe", "-entry stripe -reader replay:x", "-entry manual -interface contactless"} {
+	for args, want := range map[string]string{"-tip 2.46": "OF WHICH TIP", "-tip 2.46 -entry fallback": "14.80 EUR", "-tip 12.35": "not allowed"} {
+		exit, out, errs := pay(t, append(strings.Fields(args), "-json")...)
+		if !strings.Contains(out+errs, want) || (exit == exitDone) != (want != "not allowed") {
+			t.Errorf("%s: exit %d\n%s%s", args, exit, out, errs)
+		}
+	}
+	for _, bad := range []string{"-tip 0", "-tip 1.00 -type refund", "-entry swipe", "-entry stripe -reader replay:x", "-entry manual -interface contactless"} {
 		if exit, _, _ := pay(t, strings.Fields(bad)...); exit != exitUsage {
 			t.Errorf("%s: exit %d", bad, exit)
 		}

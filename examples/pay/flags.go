@@ -22,6 +22,7 @@ type options struct {
 	kind       trade.Type
 	original   string
 	cashback   money.Amount
+	tip        money.Amount
 	order      string
 	reader     string
 	face       string
@@ -72,11 +73,12 @@ var errUsage = errors.New("usage")
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{args: args}
-	var amount, cashback, currency, kind, now, keeps, enrols, attests string
+	var amount, cashback, tip, currency, kind, now, keeps, enrols, attests string
 	f := flag.NewFlagSet("pay", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&amount, "amount", "12.34", "what the order costs, in the currency's own decimals")
 	f.StringVar(&cashback, "cashback", "5.00", "how much of the amount is cash, with -type cashback")
+	f.StringVar(&tip, "tip", "", "what the scripted cardholder adds to a sale; the bank in this process lets them add as much as the amount,\nanother one what bank -tips says")
 	f.StringVar(&currency, "currency", "EUR", "ISO 4217 code of the order's currency")
 	f.StringVar(&kind, "type", "sale", "sale|refund|void|preauth|incremental|completion|cashback|balance|verification; the last two have no amount")
 	f.StringVar(&o.original, "original", "", "the order that a refund gives back of, a void undoes, an incremental raises or a completion takes; may be empty for a refund, which this bank takes")
@@ -153,6 +155,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.original == "" && refers {
 		return bad("-original: a %s names the order that it is about", o.kind)
+	}
+	if tip != "" {
+		if o.tip, err = money.Parse(tip, c); err != nil {
+			return bad("-tip: %v", err)
+		}
+		if o.kind != trade.Sale || o.tip.Minor <= 0 || o.cassette {
+			return bad("-tip is an amount over zero, for a sale, without -cassette")
+		}
+		// The text terminal asks for no tip: the scripted cardholder gives one.
+		o.asks = false
 	}
 	if o.kind == trade.Cashback {
 		if o.cashback, err = money.Parse(cashback, c); err != nil {

@@ -55,6 +55,9 @@ type Config struct {
 	Channel string
 	// PIN is what cardholders may do on the PIN pads; zero grants nothing.
 	PIN trade.PINPolicy
+	// TipPercent is how large a tip may be, in per cent of a sale; zero grants
+	// none.
+	TipPercent int
 	// Entry is how cards' data may come beside the chip; zero grants nothing.
 	Entry trade.EntryPolicy
 	// Partial takes a part of a sale's amount where a card's account has no
@@ -140,6 +143,7 @@ func (b *Bank) open(ctx context.Context) error {
 		PartialApprovals: b.c.Partial, KeyUses: b.c.KeyUses,
 		PINPolicy:   func(string) trade.PINPolicy { return b.c.PIN },
 		EntryPolicy: func(string) trade.EntryPolicy { return b.c.Entry },
+		TipPercent:  func(string, string) int { return b.c.TipPercent },
 	}
 	if len(b.c.Configuration) > 0 {
 		c.ConfigKey, c.Configuration = b.c.Keys.ConfigKey, func() []byte { return b.c.Configuration }
