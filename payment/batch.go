@@ -215,7 +215,7 @@ func (u *Unit) upload(ctx context.Context, l *line, items []journal.Item) ([]str
 	for _, i := range items {
 		m := &acquirer.Message{
 			MTI: "0320", ProcessingCode: i.ProcessingCode, Amount: &i.Amount, TransmissionTime: i.TransmissionTime, STAN: i.STAN, RRN: i.RRN,
-			LocalTime: i.TransmissionTime, EntryMode: i.EntryMode, AuthCode: i.AuthCode, TerminalID: tid, MerchantID: mid, Order: i.Order,
+			LocalTime: u.local(i.TransmissionTime), EntryMode: i.EntryMode, AuthCode: i.AuthCode, TerminalID: tid, MerchantID: mid, Order: i.Order,
 			Original: &acquirer.Original{MTI: i.MTI, STAN: i.STAN, TransmissionTime: i.TransmissionTime},
 		}
 		out, err := u.seal(ctx, m)

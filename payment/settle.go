@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/payunit/payunit/cardreader"
 	"github.com/payunit/payunit/cardreader/secret"
@@ -164,6 +165,10 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 	return u.journal.Settle(context.WithoutCancel(ctx), e.Order, keep)
 }
 
+// local is a time as the clock at the terminal shows it: what follows a request
+// says in DE 12 and 13 what the request said, which the journal keeps in UTC.
+func (u *Unit) local(t time.Time) time.Time { return t.In(u.c.Now().Location()) }
+
 // advice makes the message that pays a debt.
 func (u *Unit) advice(e journal.Entry) (*acquirer.Message, error) {
 	tid, mid := u.c.Device.Identity()
@@ -174,7 +179,7 @@ func (u *Unit) advice(e journal.Entry) (*acquirer.Message, error) {
 		Amount:           &amount,
 		TransmissionTime: e.TransmissionTime,
 		STAN:             e.STAN,
-		LocalTime:        e.TransmissionTime,
+		LocalTime:        u.local(e.TransmissionTime),
 		EntryMode:        e.EntryMode,
 		RRN:              e.RRN,
 		AuthCode:         e.AuthCode,
