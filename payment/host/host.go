@@ -85,6 +85,13 @@ type Config struct {
 	// Upstream, when not nil, decides instead of Issuer: the acquirer above.
 	// Forward has to run then, in one server at least.
 	Upstream Upstream
+	// UpstreamZone, when not nil, are the working keys of the line to Upstream,
+	// which ExchangeKeys changes: PIN blocks go up under its PIN key. Without it
+	// they go as the terminals enciphered them.
+	UpstreamZone *Zone
+	// LineZone, when not nil, are the working keys of the lines of other servers:
+	// see Acquire.
+	LineZone *Zone
 	// StandIn, when not nil, is what the server approves by itself while
 	// Upstream can't be asked.
 	StandIn *StandIn

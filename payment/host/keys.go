@@ -52,6 +52,9 @@ func (k *Keys) check() error {
 		all = append(all, g.list()...)
 	}
 	for i, a := range all {
+		if bytes.HasPrefix(a.ID[:], []byte(zonePrefix)) {
+			return fmt.Errorf("%w: a base key has a name that begins like those of working keys, %q", ErrConfig, zonePrefix)
+		}
 		for _, b := range all[:i] {
 			if a.Key.Len() > 0 && b.Key.Len() > 0 && (a.ID == b.ID || a.Key.Equal(b.Key)) {
 				return fmt.Errorf("%w: two of Keys have the same name or the same key", ErrConfig)

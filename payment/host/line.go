@@ -27,8 +27,11 @@ const linePrefix = "line:"
 // The line has to be an authenticated one: see link.Host.
 func (s *Server) Acquire(ctx context.Context, m *acquirer.Message) *acquirer.Message {
 	began := s.c.Now()
-	if len(m.MTI) != 4 || m.MTI[1] == '8' {
-		return s.lineAnswer(m, reply{code: codeApproved})
+	if len(m.MTI) != 4 {
+		return s.lineAnswer(m, reply{code: codeFormat})
+	}
+	if m.MTI[1] == '8' {
+		return s.lineManagement(ctx, m)
 	}
 	w := &work{m: m.Clone(), now: began, terminal: &ledger.Terminal{
 		ID: linePrefix + m.TerminalID, MerchantID: m.MerchantID, PINFormat: m.PINFormat, Number: 1, DeviceKey: []byte{0},
@@ -38,7 +41,7 @@ func (s *Server) Acquire(ctx context.Context, m *acquirer.Message) *acquirer.Mes
 		return s.lineAnswer(m, reply{code: codeFormat, said: "refused: no amount"})
 	}
 	if m.PINBlock != nil {
-		s.decipherLine(w)
+		s.decipherLine(ctx, w)
 	}
 	var r reply
 	err := s.c.Ledger.Update(ctx, func(tx ledger.Tx) (err error) {
@@ -65,8 +68,25 @@ func (s *Server) lineAnswer(m *acquirer.Message, r reply) *acquirer.Message {
 }
 
 // decipherLine reads the PIN block of another server's terminal.
-func (s *Server) decipherLine(w *work) {
+func (s *Server) decipherLine(ctx context.Context, w *work) {
 	w.pinBad = true
+	pan, err := panOf(w.m)
+	if err != nil {
+		return
+	}
+	defer pan.Wipe()
+	if _, zoned := zoneNumber(w.m.PINKSN); zoned {
+		if s.c.LineZone == nil {
+			return
+		}
+		pin, err := s.c.LineZone.openPIN(ctx, w.m, pan)
+		if err != nil {
+			s.tell(w.terminal.ID, "", "a PIN block of a line: %v", err)
+			return
+		}
+		w.pin, w.pinCounter, w.pinBad = pin, 1, false
+		return
+	}
 	if len(w.m.PINKSN) < 4 {
 		return
 	}
@@ -74,11 +94,6 @@ func (s *Server) decipherLine(w *work) {
 	if !ok || keys.format != w.m.PINFormat {
 		return
 	}
-	pan, err := panOf(w.m)
-	if err != nil {
-		return
-	}
-	defer pan.Wipe()
 	k, err := keys.pin.host.Transaction(w.m.PINKSN)
 	if err != nil {
 		return

@@ -54,7 +54,13 @@ func (s *Server) route(ctx context.Context, w *work) (reply, error) {
 	up := w.m.Clone()
 	defer up.Wipe()
 	up.MAC, up.MACKSN = nil, nil
-	answer, err := s.exchange(ctx, up)
+	var answer *acquirer.Message
+	if err = s.translate(ctx, w, up); err != nil {
+		s.tell(w.terminal.ID, w.m.Order, "not sent to the acquirer: %v", err)
+		err = fmt.Errorf("%w: %w", link.ErrNotSent, err)
+	} else {
+		answer, err = s.exchange(ctx, up)
+	}
 	if answer != nil {
 		defer answer.Wipe()
 	}

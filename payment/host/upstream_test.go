@@ -24,6 +24,10 @@ type chained struct {
 	up *rig
 	// fate says what becomes of a message to the server above.
 	fate func(m *acquirer.Message) fate
+	// zones has the line go under working keys; refusedAbove is why the other end
+	// did not take the last message.
+	zones        bool
+	refusedAbove error
 	// refusal is the response code of what is refused.
 	refusal string
 }
@@ -56,6 +60,9 @@ func (c *chained) Exchange(ctx context.Context, m *acquirer.Message) (*acquirer.
 	}
 	if f == refused {
 		return m.Response(c.refusal)
+	}
+	if c.zones {
+		return c.zoned(ctx, m, f)
 	}
 	b, err := c.s.c.Dialect.Pack(m)
 	if err != nil {
