@@ -104,7 +104,22 @@ func TestDraws(t *testing.T) {
 			t.Errorf("the source ended at draw %d: %v", n, err)
 		}
 	}
-	// A key of low order fails es while the KEM's key is being made.
+	// A key of low order fails es while the KEM's key is being made, and the message
+	// does not return before that is done.
+	for range 50 {
+		h, err := newHandshake(t.Context(), handshakeConfig{protocol: p, initiator: true, static: testKey(ecdh.X25519(), 3), remote: make([]byte, 32), rand: &drawn{left: 9}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.writeTokens(t.Context(), nil, nil); !errors.Is(err, errKey) || h.making == nil {
+			t.Fatalf("%v, %v", err, h.making)
+		}
+		select {
+		case <-h.making.done:
+		default:
+			t.Fatal("the message is over, and the KEM's key is still being made")
+		}
+	}
 	if _, err := first(&drawn{left: 9}, make([]byte, 32)); !errors.Is(err, errKey) {
 		t.Errorf("a server key of low order: %v", err)
 	}

@@ -225,7 +225,9 @@ func (k *Server) keep(ctx context.Context, v *visit, resumed bool, peer channel.
 	if resumed {
 		before = v.taken.Expires
 	}
-	if err := k.c.Sessions.Put(ctx, v.id, Session{State: v.state.Clone(), Peer: peer, Expires: chainEnd(k.c.Now(), before)}); err != nil {
+	state := v.state.Clone()
+	if err := k.c.Sessions.Put(ctx, v.id, Session{State: state, Peer: peer, Expires: chainEnd(k.c.Now(), before)}); err != nil {
+		state.Wipe()
 		return fmt.Errorf("%w: session: %w", errModule, err)
 	}
 	return nil

@@ -259,6 +259,19 @@ func TestPurposeAgreesWithTLS(t *testing.T) {
 	}
 }
 
+// TestKeep: a session counts for who had a channel for payments, whatever a client
+// that enrols asks TLS for.
+func TestKeep(t *testing.T) {
+	for purpose, want := range map[channel.Purpose]int{channel.PurposePay: 1, channel.PurposeEnrol: 0} {
+		w, m := resumer(t)
+		_, s := w.pair(t)
+		v := &visit{id: "id", state: secret.NewBytes([]byte("state"))}
+		if err := s.keep(t.Context(), v, false, channel.Identity{Purpose: purpose}); err != nil || len(m.held) != want {
+			t.Errorf("to %v: %d sessions, %v", purpose, len(m.held), err)
+		}
+	}
+}
+
 func TestMemorySessions(t *testing.T) {
 	now := time.Now()
 	m := NewMemorySessions(2, func() time.Time { return now })

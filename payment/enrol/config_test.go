@@ -305,6 +305,11 @@ func TestPinned(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// A server whose configuration does not list it enrols nobody, whoever signed.
+	e.hand(signed(t, 1, 2, nil, nextKey))
+	if _, _, _, err := e.enrols(nil); !errors.Is(err, enrol.ErrGrant) {
+		t.Errorf("under a configuration without the server's key: %v", err)
+	}
 	// A server without configurations is none for a unit that wants one.
 	bare := newServer(t)
 	c, v := device(t, bare)

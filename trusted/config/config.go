@@ -7,7 +7,9 @@
 // A Store keeps the configuration in force and refuses an older one.
 //
 // It does not replace the channel's own proof: a server still has to have the
-// private half of a key that is listed.
+// private half of a key that is listed. Who steals one, and carries the unit's bytes
+// too, can keep newer configurations from it until the one that lists the key ends:
+// its time is what bounds that.
 package config
 
 import (
