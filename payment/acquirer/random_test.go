@@ -340,3 +340,5 @@ func FuzzUnpackASCII93(f *testing.F)          { fuzz(f, "iso93-ascii") }
 func FuzzUnpackStandardHex87(f *testing.F)    { fuzz(f, "iso87-hex") }
 func FuzzUnpackStandardBinary87(f *testing.F) { fuzz(f, "iso87-binary") }
 func FuzzUnpackBothBitmaps87(f *testing.F)    { fuzz(f, "iso87-2bitmaps") }
+func FuzzUnpackStandardHex93(f *testing.F)    { fuzz(f, "iso93-hex") }
+func FuzzUnpackStandardBinary93(f *testing.F) { fuzz(f, "iso93-binary") }

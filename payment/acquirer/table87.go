@@ -127,6 +127,23 @@ func replace(list []Element, with ...Element) []Element {
 	return list
 }
 
+// published87 is standard87 with the elements that the standard reserves, of which
+// other hosts make use.
+func published87() []Element {
+	list := standard87()
+	for n := 105; n <= 127; n++ {
+		name := "reserved, ISO"
+		switch {
+		case n >= 120:
+			name = "reserved, private"
+		case n >= 112:
+			name = "reserved, national"
+		}
+		list = replace(list, Element{n, name, ANS, 3, 999, Inherit, NoMember})
+	}
+	return list
+}
+
 // payunit87 is the element list of this project's own 1987 dialects; ASCII87 says
 // what it changes in the standard.
 func payunit87() []Element {
@@ -147,7 +164,8 @@ func payunit87() []Element {
 //	53  b ..48, LL     as in 1993: one byte PIN block format, then the KSN
 //	                   of 10 or 12 bytes, if any
 //	62  ans ..64, LLL  the caller's order id
-//	63  b ..255, LLL   BER-TLV: C1 KSN of the MAC's key, C3 message reason code
+//	63  b ..255, LLL   BER-TLV: C1 KSN of the MAC's key, C3 message reason code,
+//	                   C5 the CVV2 of a card entered by hand
 func ASCII87() Table {
 	return Table{
 		Name: "iso87-ascii", Text: "ISO 8583:1987, ASCII, hexadecimal bitmap, bytes as they are",
@@ -173,7 +191,7 @@ func StandardHex87() Table {
 	return Table{
 		Name: "iso87-hex", Text: "ISO 8583:1987 as published, all printable, bytes in hexadecimal",
 		Digits: ASCII, Lengths: ASCII, Bytes: Hex, Bitmap: Hex,
-		Elements: replace(standard87(), Element{55, "ICC data", B, 3, 999, Raw, MemberICC}),
+		Elements: replace(published87(), Element{55, "ICC data", B, 3, 999, Raw, MemberICC}),
 	}
 }
 
@@ -184,7 +202,7 @@ func StandardBinary87() Table {
 	return Table{
 		Name: "iso87-binary", Text: "ISO 8583:1987 as published, BCD, binary bitmap",
 		Digits: BCD, Lengths: BCD, Bytes: Raw, Bitmap: Raw, Odd: RightZero,
-		Elements: replace(standard87(),
+		Elements: replace(published87(),
 			Element{49, "currency code, transaction", N, 0, 3, ASCII, MemberCurrency},
 			Element{50, "currency code, settlement", N, 0, 3, ASCII, MemberSettlementCurrency},
 			Element{51, "currency code, cardholder billing", N, 0, 3, ASCII, NoMember}),
@@ -196,6 +214,6 @@ func StandardBinary87() Table {
 func BothBitmaps87() Table {
 	return Table{
 		Name: "iso87-2bitmaps", Text: "ISO 8583:1987, ASCII, both bitmaps always there, bytes as they are",
-		Digits: ASCII, Lengths: ASCII, Bytes: Raw, Bitmap: Hex, BothBitmaps: true, TrackSeparator: 'D', Elements: standard87(),
+		Digits: ASCII, Lengths: ASCII, Bytes: Raw, Bitmap: Hex, BothBitmaps: true, TrackSeparator: 'D', Elements: published87(),
 	}
 }
