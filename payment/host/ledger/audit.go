@@ -59,6 +59,7 @@ func Audit(ctx context.Context, l Ledger, marks ...Mark) (Report, error) {
 
 			increments: map[string]Entry{},
 			raised:     map[Key]int64{},
+			captured:   map[Key]int64{},
 		}
 		for _, step := range []func() error{
 			func() error { return tx.EachEntry(a.entry) },
@@ -103,6 +104,8 @@ type auditor struct {
 	// yet, raised what they come to by authorisation.
 	increments map[string]Entry
 	raised     map[Key]int64
+	// captured is what completions gave away of what was booked, and not back.
+	captured map[Key]int64
 }
 
 func (a *auditor) wrong(format string, v ...any) {
@@ -230,6 +233,13 @@ func (a *auditor) authorisation(v Authorisation) error {
 	if b, ok := entries[KindBook]; ok {
 		a.amounts(v, b, raise)
 	}
+	if c, ok := entries[KindComplete]; ok {
+		left, given := completion(c, entries[KindBook], raise)
+		if left {
+			a.wrong("authorisation %s: its completion leaves a part of what was booked pending, or takes more", v.Key)
+		}
+		a.captured[v.Key] = given
+	}
 	if r, ok := entries[KindVoid]; ok && !cancels(entries[KindBook], raise, entries[KindComplete], r) {
 		a.wrong("authorisation %s: its void does not take back what was booked", v.Key)
 	}
@@ -248,6 +258,33 @@ func gain(e Entry) int64 {
 		}
 	}
 	return sum
+}
+
+// completion compares an entry of completion with the bookings that it ends. left
+// says that what they put aside is not what it takes; given is what it gives to
+// others than it was taken from.
+func completion(c Entry, booked ...Entry) (left bool, given int64) {
+	waits, from := map[string]int64{}, map[string]bool{}
+	for _, e := range booked {
+		for _, p := range e.Postings {
+			if p.Amount.Minor > 0 {
+				waits[p.Account] += p.Amount.Minor
+			} else {
+				from[p.Account] = true
+			}
+		}
+	}
+	for _, p := range c.Postings {
+		if _, ok := waits[p.Account]; ok {
+			waits[p.Account] += p.Amount.Minor
+		} else if p.Amount.Minor > 0 && !from[p.Account] {
+			given += p.Amount.Minor
+		}
+	}
+	for _, n := range waits {
+		left = left || n != 0
+	}
+	return left, given
 }
 
 // amounts checks that what was booked, with what was held more, is the
@@ -307,6 +344,8 @@ func (a *auditor) order(o Order) error {
 		a.wrong("order %s is a completion and booked by %s", o.ID, live.Key)
 	case o.Type == "completion" && o.State == OrderPaid && (!isTaken || taken.Order != o.Original):
 		a.wrong("order %s is a completion of %s, which is not completed", o.ID, o.Original)
+	case o.Type == "completion" && o.State == OrderPaid && a.captured[o.Authorisation] != o.Amount.Minor:
+		a.wrong("order %s is for %s, and %d was taken of what was held for %s", o.ID, o.Amount, a.captured[o.Authorisation], o.Original)
 	case o.Type == "completion" && o.State == OrderPaid:
 	case o.Type == "incremental" && booked:
 		a.wrong("order %s is an incremental and booked by %s", o.ID, live.Key)

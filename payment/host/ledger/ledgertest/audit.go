@@ -1,6 +1,8 @@
 package ledgertest
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -159,6 +161,59 @@ func auditRefunds(t *testing.T, s Store) {
 	dirty(t, l, "a refund that its original does not know")
 	put("order-2", func(o *ledger.Order) { o.Original = "" })
 	Clean(t, l)
+}
+
+// auditCompletions: a completion takes all that was booked, and an order of its own
+// is for what the merchant got.
+func auditCompletions(t *testing.T, s Store) {
+	l := s.Open(t)
+	Sample(t, l)
+	complete := func(n byte, amount int64, postings []ledger.Posting) {
+		update(t, l, func(tx ledger.Tx) error {
+			a := ledger.Authorisation{
+				Key: key(n), Order: fmt.Sprint("held-", n), Amount: eur(t, 102), Account: accountCard, State: ledger.AuthCompleted, Created: at, Changed: at,
+			}
+			held := ledger.Order{ID: a.Order, Type: "preauth", Amount: a.Amount, Merchant: "M1", State: ledger.OrderPaid, Authorisation: a.Key, Created: at}
+			taken := held
+			taken.ID, taken.Type, taken.Original, taken.Amount = fmt.Sprint("taken-", n), "completion", held.ID, eur(t, amount)
+			end := move(fmt.Sprint("complete/", n), ledger.KindComplete, a.Key, accountPending, accountMerchant, a.Amount)
+			end.Postings = postings
+			for _, e := range []ledger.Entry{move(fmt.Sprint("book/", n), ledger.KindBook, a.Key, accountCard, accountPending, a.Amount), end} {
+				if _, err := tx.Post(e); err != nil {
+					return err
+				}
+			}
+			return errors.Join(tx.PutAuthorisation(a), tx.PutOrder(held), tx.PutOrder(taken))
+		})
+	}
+	to := func(account string, minor int64) ledger.Posting {
+		return ledger.Posting{Account: account, Amount: eur(t, minor)}
+	}
+	wrong := 0
+	for i, c := range []struct {
+		wrong    string
+		amount   int64
+		postings []ledger.Posting
+	}{
+		{"", 102, []ledger.Posting{to(accountPending, -102), to(accountMerchant, 102)}},
+		{"", 100, []ledger.Posting{to(accountPending, -102), to(accountMerchant, 100), to(accountCard, 2)}},
+		{"a part stays pending", 100, []ledger.Posting{to(accountPending, -100), to(accountMerchant, 100)}},
+		{"more is taken than was booked", 103, []ledger.Posting{to(accountPending, -103), to(accountMerchant, 103)}},
+		{"the merchant gets more than the order's", 100, []ledger.Posting{to(accountPending, -102), to(accountMerchant, 102)}},
+		{"somebody else gets the rest", 100, []ledger.Posting{to(accountPending, -102), to(accountMerchant, 100), to("card/other", 2)}},
+	} {
+		complete(byte(20+i), c.amount, c.postings)
+		if c.wrong != "" {
+			wrong++
+		}
+		r, err := ledger.Audit(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Problems) != wrong {
+			t.Errorf("completion %d (%s): %d problems, want %d: %q", i, c.wrong, len(r.Problems), wrong, r.Problems)
+		}
+	}
 }
 
 func dirty(t *testing.T, l ledger.Ledger, what string) {

@@ -56,6 +56,7 @@ func Run(t *testing.T, newStore func(t *testing.T) Store) {
 		{"one update at a time", oneAtATime},
 		{"audit", auditGood},
 		{"audit of refunds", auditRefunds},
+		{"audit of completions", auditCompletions},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newStore(t)) })
 	}
