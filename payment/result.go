@@ -44,7 +44,8 @@ type Result struct {
 	Balance string `json:"balance,omitempty"`
 	// MaskedPAN shows the first six and the last four digits.
 	MaskedPAN string `json:"masked_pan"`
-	// Entry is how the card was read: "chip" or "contactless".
+	// Entry is how the card was read: "chip", "contactless", "magnetic stripe",
+	// "fallback" (the stripe of a card whose chip could not be read) or "manual".
 	Entry string `json:"entry"`
 	AID   string `json:"aid"`
 	Label string `json:"label"`

@@ -9,10 +9,12 @@
 // payment that anything interrupts is reversed, by the next Recover at the
 // latest.
 //
-// This version makes sales, with cashback too, refunds and pre-authorisations,
+// This version makes sales, with cashback or a tip too, refunds and pre-authorisations,
 // balance inquiries and card verifications, authorised online; sales that the
 // card approves without its bank, under Config.Offline; and it voids, completes
-// and settles what it made. Other kinds of trade return ErrUnsupported.
+// and settles what it made. It reads chips, inserted and tapped, and where the
+// server's policy grants it magnetic stripes and what is entered by hand on the
+// trusted user interface. Other kinds of trade return ErrUnsupported.
 package payment
 
 import (

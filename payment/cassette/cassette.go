@@ -26,6 +26,9 @@
 // calls ask is thereby repeated by their answers alone. What a link takes, and its
 // closing, move no clock: a channel waits for them no longer than it must, and
 // goes on before or after they have answered.
+//
+// Stripe readers are not recorded, and a recorded user interface takes no number
+// by hand and no tip: the unit asks for none.
 package cassette
 
 import (
