@@ -124,39 +124,46 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// measured is what some work by several parties took.
+// measured is what some work by several parties took: each piece of it, all of it,
+// and the process's own time.
 type measured struct {
-	each []time.Duration // sorted
-	// perSecond is how many a second, work the process's own for each.
-	perSecond float64
-	work      time.Duration
+	each       []time.Duration
+	took, work time.Duration
 }
 
-// measure has each party do what is its, one after another, all parties at once.
-func measure(b *testing.B, n, parties int, do func(party, i int) error) measured {
+// measure has each party do what is its of the pieces from first up to end, one
+// after another, all parties at once.
+func (m *measured) measure(b *testing.B, first, end, parties int, do func(party, i int) error) {
 	b.Helper()
-	m := measured{each: make([]time.Duration, n)}
+	each := make([]time.Duration, end-first)
 	var at atomic.Int64
 	before, began := cpu(b), time.Now()
 	var wg sync.WaitGroup
 	for p := range parties {
 		wg.Go(func() {
-			for i := 0; i*parties+p < n; i++ {
+			for i := range (end - p + parties - 1) / parties {
+				if i*parties+p < first {
+					continue
+				}
 				began := time.Now()
 				if err := do(p, i); err != nil {
 					b.Error(err)
 					return
 				}
-				m.each[at.Add(1)-1] = time.Since(began)
+				each[at.Add(1)-1] = time.Since(began)
 			}
 		})
 	}
 	wg.Wait()
-	m.perSecond = float64(n) / time.Since(began).Seconds()
-	m.work = (cpu(b) - before) / time.Duration(n)
+	m.took += time.Since(began)
+	m.work += cpu(b) - before
+	m.each = append(m.each, each...)
 	slices.Sort(m.each)
-	return m
 }
+
+// perSecond is how many pieces a second, own the process's time for one.
+func (m *measured) perSecond() float64 { return float64(len(m.each)) / m.took.Seconds() }
+func (m *measured) own() time.Duration { return m.work / time.Duration(len(m.each)) }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
@@ -243,10 +250,10 @@ func cryptographyOfSale(b *testing.B, u *unit) time.Duration {
 	return (cpu(b) - began) / n
 }
 
-// rowsOfSales measures what the storage alone does for the same sales: the same
+// rowsOfSales is what the storage alone does for the same sales: the same
 // transactions on the same rows, with no message, no cryptography and no decision
-// between them.
-func rowsOfSales(b *testing.B, newRig func(testing.TB) *rig, n, terminals int) measured {
+// between them, on a ledger of its own.
+func rowsOfSales(b *testing.B, newRig func(testing.TB) *rig, n, terminals int) (*rig, func(party, i int) error) {
 	b.Helper()
 	from, rec := recorded(b)
 	units, all := sales(b, from, terminals, n)
@@ -262,7 +269,6 @@ func rowsOfSales(b *testing.B, newRig func(testing.TB) *rig, n, terminals int) m
 	}
 	from.close()
 	to := newRig(b)
-	defer to.close()
 	err := to.l.Update(b.Context(), func(tx ledger.Tx) error {
 		for _, s := range before {
 			if err := s.in(tx); err != nil {
@@ -274,18 +280,14 @@ func rowsOfSales(b *testing.B, newRig func(testing.TB) *rig, n, terminals int) m
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := measure(b, n, terminals, func(p, i int) error {
+	return to, func(p, i int) error {
 		for _, s := range steps[p][i] {
 			if err := s.do(context.Background(), to.l); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if report := ledgertest.Clean(b, to.l); report.Entries != min(terminals, n)+2*n {
-		b.Errorf("%d entries of %d sales' rows", report.Entries, n)
 	}
-	return m
 }
 
 // benchmarkSales measures sales, each a request and a completion at the server on
@@ -293,34 +295,45 @@ func rowsOfSales(b *testing.B, newRig func(testing.TB) *rig, n, terminals int) m
 // cryptography of server and issuer. It reports sales a second, the time until a
 // sale stands and the process's own work; beside them, of the storage alone, the
 // same rows without the sales (rows-…) and bare commits of a page; and what a
-// sale's cryptography takes by itself (crypto-…).
+// sale's cryptography takes by itself (crypto-…). Sales and rows take turns, in
+// quarters, since neither has the machine for itself.
 func benchmarkSales(b *testing.B, newRig func(testing.TB) *rig, dir string) {
 	for _, terminals := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("terminals=%d", terminals), func(b *testing.B) {
 			r := newRig(b)
 			r.quiet = true
 			units, all := sales(b, r, terminals, b.N)
+			to, again := rowsOfSales(b, newRig, b.N, terminals)
 			b.ReportAllocs()
 			b.ResetTimer()
-			m := measure(b, b.N, terminals, func(p, i int) error { return units[p].pay(all[p][i]) })
 			b.StopTimer()
-			if report := ledgertest.Clean(b, r.l); report.Entries != min(terminals, b.N)+2*b.N {
-				b.Errorf("%d entries of %d sales", report.Entries, b.N)
+			var m, rows measured
+			for first, part := 0, max(b.N/4, 1); first < b.N; first += part {
+				end := min(first+part, b.N)
+				b.StartTimer()
+				m.measure(b, first, end, terminals, func(p, i int) error { return units[p].pay(all[p][i]) })
+				b.StopTimer()
+				rows.measure(b, first, end, terminals, again)
+			}
+			for _, l := range []ledger.Ledger{r.l, to.l} {
+				if report := ledgertest.Clean(b, l); report.Entries != min(terminals, b.N)+2*b.N {
+					b.Errorf("%d entries of %d sales", report.Entries, b.N)
+				}
 			}
 			crypto := cryptographyOfSale(b, units[0])
 			r.close()
-			rows := rowsOfSales(b, newRig, b.N, terminals)
+			to.close()
 			bare := syncedCommits(b, dir, terminals)
-			b.ReportMetric(m.perSecond, "sales/s")
+			b.ReportMetric(m.perSecond(), "sales/s")
 			b.ReportMetric(micros(m.each[len(m.each)/2])/1000, "p50-ms")
 			b.ReportMetric(micros(m.each[len(m.each)*99/100])/1000, "p99-ms")
-			b.ReportMetric(micros(m.work), "cpu-us/sale")
+			b.ReportMetric(micros(m.own()), "cpu-us/sale")
 			b.ReportMetric(micros(crypto), "crypto-us/sale")
-			b.ReportMetric(micros(rows.work), "rows-cpu-us/sale")
-			b.ReportMetric(rows.perSecond, "rows-sales/s")
-			b.ReportMetric(m.perSecond/rows.perSecond, "of-rows")
+			b.ReportMetric(micros(rows.own()), "rows-cpu-us/sale")
+			b.ReportMetric(rows.perSecond(), "rows-sales/s")
+			b.ReportMetric(m.perSecond()/rows.perSecond(), "of-rows")
 			b.ReportMetric(bare, "bare-commits/s")
-			b.ReportMetric(2*m.perSecond/bare, "of-bare")
+			b.ReportMetric(2*m.perSecond()/bare, "of-bare")
 		})
 	}
 }

@@ -64,7 +64,8 @@ func BenchmarkMemory(b *testing.B) {
 			fmt.Fprintf(os.Stderr, "%8d sales: heap %d KiB, resident %d KiB, %d goroutines, %d peers, %d series\n", n, f.heap>>10, f.resident>>10, f.goroutines, f.peers, f.series)
 		}
 	}
-	m := measure(b, b.N, terminals, func(p, i int) error {
+	var m measured
+	m.measure(b, 0, b.N, terminals, func(p, i int) error {
 		err := units[p].pay(units[p].newSale(fmt.Sprintf("o%d.%d", p, i)))
 		if n := int(at.Add(1)); n%every == 0 {
 			sample(n)
@@ -72,7 +73,7 @@ func BenchmarkMemory(b *testing.B) {
 		return err
 	})
 	early, late := all[len(all)/10], all[len(all)-1]
-	b.ReportMetric(m.perSecond, "sales/s")
+	b.ReportMetric(m.perSecond(), "sales/s")
 	b.ReportMetric(float64(late.heap-early.heap)/float64(b.N), "heap-B/sale")
 	b.ReportMetric(float64(late.resident-early.resident)/float64(b.N), "resident-B/sale")
 	b.ReportMetric(float64(late.heap>>10), "heap-KiB")
