@@ -103,3 +103,34 @@ func TestPhoneMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestThirdPartyData: a device type is where the third party data have no unique
+// identifier; else those bytes are the third party's, and the card has contacts
+// (Book C-2, A.1.172).
+func TestThirdPartyData(t *testing.T) {
+	for _, c := range []struct {
+		id   byte
+		form string
+		want contactless.Kind
+	}{
+		{0x00, "01", contactless.Declined},
+		{0x00, "00", contactless.TryAnotherInterface},
+		{0x80, "01", contactless.TryAnotherInterface},
+	} {
+		p := newTap(t, 100, nil)
+		p.Wedge = func(card cardreader.Card) cardreader.Card {
+			return taptest.Between{Card: card, Answer: func(_, answer []byte) []byte {
+				at := bytes.Index(answer, []byte{0x9F, 0x6E, 6})
+				if at > 0 {
+					answer[at+5] = c.id
+					copy(answer[at+7:], c.form)
+				}
+				return answer
+			}}
+		}
+		s := p.Pay(t, taptest.Card(t, "mchip-phone", func(a *simcard.Application) { a.DeclineFirst, a.Contactless.NoAuthentication = true, true }))
+		if s.Final().Kind != c.want {
+			t.Errorf("%02X, %s: outcome %s: %v", c.id, c.form, s.Final(), s.Outcome().Reasons)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package c2_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -196,5 +197,26 @@ func TestTornOfAnotherPayment(t *testing.T) {
 				t.Errorf("the cryptogram is about %d, the payment about %d: %v", minor, x.Amount.Minor, err)
 			}
 		})
+	}
+}
+
+// TestTornLogIsFull: the oldest torn transaction goes when there is no room.
+func TestTornLogIsFull(t *testing.T) {
+	for records, want := range map[int]bool{1: false, 2: true} {
+		p := newTap(t, 1000, func(c *c2.Config) { c.TornRecords = records })
+		r := p.Reader(t)
+		tear := simcard.Fault{Action: simcard.RemoveAfter, At: simcard.OnFirstGAC, Nth: 1}
+		first := taptest.Card(t, "mchip", nil, tear)
+		for _, card := range []*simcard.Card{first, taptest.Card(t, "mchip-balance", nil, tear), first} {
+			before := len(p.Commands)
+			e := r.Begin(p.Field(simcard.NewField("field", card)), p.Transaction)
+			out, err := e.Activate(t.Context(), contactless.StartA, nil)
+			if err := errors.Join(err, e.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if asked := strings.Contains(string(p.Instructions(before)), "\xD0"); out.Kind == contactless.Approved && asked != want {
+				t.Errorf("room for %d: asked %t, want %t", records, asked, want)
+			}
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package c3_test
 
 import (
-	"bytes"
 	"testing"
 
 	"github.com/payunit/payunit/cardreader"
@@ -65,22 +64,24 @@ func answer(t testing.TB, s *contactless.Session) []byte {
 	return i.Answer(t)
 }
 
-// without is a wedge that gives every occurrence of a tag in the card's answers
-// another name, which says nothing to the reader.
+// without is a wedge that leaves a tag out of the card's answers.
 func without(tag tlv.Tag) func(cardreader.Card) cardreader.Card {
 	return func(c cardreader.Card) cardreader.Card {
 		return taptest.Between{Card: c, Answer: func(command, answer []byte) []byte {
-			if command[1] == 0xA4 {
+			list, err := tlv.Parse(answer[:len(answer)-2])
+			if command[1] == 0xA4 || err != nil || len(list) != 1 {
 				return answer
 			}
-			name := tag.Append(nil)
-			if i := bytes.Index(answer, name); i >= 0 {
-				copy(answer[i:], []byte{0xDF, 0x7E}[:len(name)])
-				if len(name) == 1 {
-					answer[i] = 0xC9
+			var kept []byte
+			for o, err := range tlv.All(list[0].Value) {
+				if err != nil {
+					return answer
+				}
+				if o.Tag != tag {
+					kept = tlv.Append(kept, o.Tag, o.Value)
 				}
 			}
-			return answer
+			return append(tlv.Append(nil, list[0].Tag, kept), answer[len(answer)-2:]...)
 		}}
 	}
 }
