@@ -89,8 +89,8 @@ type Config struct {
 	// which ExchangeKeys changes: PIN blocks go up under its PIN key. Without it
 	// they go as the terminals enciphered them.
 	UpstreamZone *Zone
-	// LineZone, when not nil, are the working keys of the lines of other servers:
-	// see Acquire.
+	// LineZone, when not nil, are the working keys of the line of another server,
+	// or of several on one ledger: see Acquire.
 	LineZone *Zone
 	// StandIn, when not nil, is what the server approves by itself while
 	// Upstream can't be asked.

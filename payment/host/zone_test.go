@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,20 @@ func TestZoneRotates(t *testing.T) {
 	u := c.enrol(1, 4)
 	c.exchangeKeys()
 	u.want("under the first keys", u.sale("o0", 100, testPIN), codeApproved)
+	until := func(number uint64) (until time.Time) {
+		err := c.l.View(t.Context(), func(tx ledger.Tx) error {
+			return tx.EachWorkingKey("line", func(k ledger.WorkingKey) error {
+				if k.Number == number {
+					until = k.Until
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return until
+	}
 	flight := func() []byte {
 		b, err := c.s.c.UpstreamZone.Seal(t.Context(), c.s.c.Dialect, acquirer.NewNetworkManagement(acquirer.NetworkEcho, "000777", "LINE", testNow))
 		if err != nil {
@@ -180,6 +195,9 @@ func TestZoneRotates(t *testing.T) {
 	// A request is answered after the exchange: the answer is taken.
 	first := c.above(bytes.Clone(old))
 	c.exchangeKeys()
+	if !until(2).IsZero() || !until(1).Equal(testNow.Add(10*time.Minute)) {
+		t.Errorf("the keys before end at %v, the new ones at %v", until(1), until(2))
+	}
 	if _, err := c.s.c.UpstreamZone.Open(t.Context(), c.s.c.Dialect, first); err != nil {
 		t.Errorf("an answer under the keys before: %v", err)
 	}
@@ -402,5 +420,23 @@ func TestZoneConfig(t *testing.T) {
 	}
 	if err := r.s.ExchangeKeys(t.Context()); !errors.Is(err, ErrZone) {
 		t.Errorf("without a zone: %v", err)
+	}
+}
+
+// TestKeepLine: keys first, then sign-on, until it is told to stop.
+func TestKeepLine(t *testing.T) {
+	c := newZoned(t, false)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var seen []string
+	c.fate = func(m *acquirer.Message) fate {
+		if seen = append(seen, m.NetworkCode); m.NetworkCode == acquirer.NetworkSignOn {
+			stop()
+		}
+		return arrives
+	}
+	c.s.KeepLine(ctx, time.Hour)
+	if want := []string{acquirer.NetworkKey, acquirer.NetworkSignOn}; !slices.Equal(seen, want) {
+		t.Errorf("sent %v, want %v", seen, want)
 	}
 }

@@ -181,8 +181,6 @@ func (s *Server) lineManagement(ctx context.Context, m *acquirer.Message) *acqui
 			s.tell(linePrefix+m.TerminalID, "", "working keys were exchanged")
 		}
 		return out
-	case m.NetworkCode == acquirer.NetworkKey:
-		return s.lineAnswer(m, reply{code: codeUnsupported})
 	}
 	return s.lineAnswer(m, network(&work{m: m}))
 }
@@ -244,9 +242,10 @@ func (s *Server) ExchangeKeys(ctx context.Context) error {
 // lineRetry is the wait before a sign-on or an exchange that failed is tried again.
 const lineRetry = 5 * time.Second
 
-// KeepLine signs on at the acquirer above, exchanges keys where there is a zone,
-// and again each time every has passed, with an echo each minute between, until ctx
-// ends. Without an Upstream it waits for ctx.
+// KeepLine exchanges keys with the acquirer above where there is a zone, signs on,
+// and sends an echo each minute, until ctx ends; keys are exchanged again each time
+// every has passed, and after the line was interrupted, whatever the other end has
+// made of the old ones meanwhile. Without an Upstream it waits for ctx.
 func (s *Server) KeepLine(ctx context.Context, every time.Duration) {
 	signed, exchanged := false, time.Time{}
 	for ctx.Err() == nil {
@@ -254,22 +253,20 @@ func (s *Server) KeepLine(ctx context.Context, every time.Duration) {
 		var err error
 		switch now := s.c.Now(); {
 		case s.c.Upstream == nil:
-		case !signed:
-			if err = s.Manage(ctx, acquirer.NetworkSignOn); err == nil {
-				signed, wait = true, 0
-			}
 		case s.c.UpstreamZone != nil && (exchanged.IsZero() || every > 0 && now.Sub(exchanged) >= every):
 			if err = s.ExchangeKeys(ctx); err == nil {
-				exchanged = now
+				exchanged, wait = now, 0
+			}
+		case !signed:
+			if err = s.Manage(ctx, acquirer.NetworkSignOn); err == nil {
+				signed = true
 			}
 		default:
-			if err = s.Manage(ctx, acquirer.NetworkEcho); err != nil {
-				signed = false
-			}
+			err = s.Manage(ctx, acquirer.NetworkEcho)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.tell("", "", "the line to the acquirer above: %v", err)
-			wait = lineRetry
+			signed, exchanged, wait = false, time.Time{}, lineRetry
 		}
 		t := time.NewTimer(wait)
 		select {

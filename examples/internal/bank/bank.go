@@ -96,6 +96,9 @@ type Bank struct {
 	line      *link.Client
 	once      sync.Once
 	authority *authority
+	// zoneUp and zoneLines are the working keys of the line to the bank above and
+	// of that of a bank below; nil where the keys file has no master key.
+	zoneUp, zoneLines *host.Zone
 }
 
 // New makes a bank, and its ledger where there is none.
@@ -148,6 +151,10 @@ func (b *Bank) open(ctx context.Context) error {
 	if len(b.c.Configuration) > 0 {
 		c.ConfigKey, c.Configuration = b.c.Keys.ConfigKey, func() []byte { return b.c.Configuration }
 	}
+	if c.UpstreamZone, c.LineZone, err = b.zones(); err != nil {
+		return err
+	}
+	b.zoneUp, b.zoneLines = c.UpstreamZone, c.LineZone
 	if b.c.Upstream != "" {
 		if b.line, err = b.upstream(); err != nil {
 			return err
@@ -333,6 +340,9 @@ func (b *Bank) Serve(ctx context.Context, l net.Listener) error {
 	})
 	wg.Go(func() { defer stop(); errs <- b.serveLines(ctx, m.lines) })
 	wg.Go(func() { b.server.Forward(ctx) })
+	if b.zoneUp != nil && b.c.Upstream != "" {
+		wg.Go(func() { b.server.KeepLine(ctx, 24*time.Hour) })
+	}
 	wg.Go(func() { defer stop(); errs <- m.run(ctx) })
 	<-ctx.Done()
 	// The requests under way are answered; new ones find the port closed.

@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/acquirer/link"
 	"github.com/payunit/payunit/payment/host"
+	"github.com/payunit/payunit/pinpad/keyblock"
 	"github.com/payunit/payunit/pinpad/mac"
 )
 
@@ -20,7 +23,9 @@ import (
 // length in front, each message with an AES-CMAC, its first 8 bytes, under a key
 // that both have. That authenticates it and hides nothing: where others can
 // listen, a line belongs into TLS or a private network. PIN blocks go as the
-// terminal enciphered them.
+// terminal enciphered them. Where both banks have a zone master key, the line has
+// working keys instead, exchanged under it, and PIN blocks go under one of them: see
+// host.Zone.
 var framing = link.Framing{Length: link.Digits4}
 
 // maxLines bounds the lines of other banks.
@@ -30,9 +35,39 @@ const maxLines = 64
 type lineMAC struct {
 	d *acquirer.Dialect
 	c cipher.Block
+	// zone, when not nil, has the keys in c's place.
+	zone *host.Zone
 }
 
-func (b *Bank) lineMAC() (*lineMAC, error) {
+// zones are the working keys of the lines, where there is a master key for them.
+func (b *Bank) zones() (up, lines *host.Zone, err error) {
+	k := b.c.Keys
+	if k.ZoneMaster.Len() == 0 {
+		return nil, nil, nil
+	}
+	made := func(usage string, mode byte, key secret.Bytes) (*keyblock.Key, error) {
+		return keyblock.NewKey(keyblock.Header{Version: 'D', Usage: usage, Algorithm: 'A', Mode: mode, KeyVersion: "00", Exportability: 'N'}, key)
+	}
+	c := host.ZoneConfig{Ledger: b.ledger, Now: b.c.Now}
+	if c.Master, err = made("K0", 'B', k.ZoneMaster); err != nil {
+		return nil, nil, fmt.Errorf("bank: zone_master_key: %w", err)
+	}
+	if c.Initial, err = made("M6", 'C', k.Line); err != nil {
+		return nil, nil, fmt.Errorf("bank: line_key: %w", err)
+	}
+	c.Name = "up"
+	if up, err = host.NewZone(c); err != nil {
+		return nil, nil, err
+	}
+	c.Name = "lines"
+	lines, err = host.NewZone(c)
+	return up, lines, err
+}
+
+// keyTime bounds the reading of a working key from the ledger.
+const keyTime = 10 * time.Second
+
+func (b *Bank) lineMAC(z *host.Zone) (*lineMAC, error) {
 	if b.c.Keys.Line.Len() == 0 {
 		return nil, errors.New("bank: a line to another bank: line_key is missing in the keys file")
 	}
@@ -40,14 +75,24 @@ func (b *Bank) lineMAC() (*lineMAC, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bank: line_key: %w", err)
 	}
-	return &lineMAC{acquirer.Default(), c}, nil
+	return &lineMAC{acquirer.Default(), c, z}, nil
 }
 
 func (l *lineMAC) seal(m *acquirer.Message) ([]byte, error) {
+	if l.zone != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), keyTime)
+		defer cancel()
+		return l.zone.Seal(ctx, l.d, m)
+	}
 	return l.d.Seal(m, func(data []byte) ([]byte, error) { return mac.CMAC(l.c, data)[:8], nil })
 }
 
 func (l *lineMAC) open(b []byte) (*acquirer.Message, error) {
+	if l.zone != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), keyTime)
+		defer cancel()
+		return l.zone.Open(ctx, l.d, b)
+	}
 	return l.d.Open(b, func(_ *acquirer.Message, data, code []byte) error {
 		if subtle.ConstantTimeCompare(mac.CMAC(l.c, data)[:8], code) != 1 {
 			return acquirer.ErrMAC
@@ -58,7 +103,7 @@ func (l *lineMAC) open(b []byte) (*acquirer.Message, error) {
 
 // upstream is the line to the bank above.
 func (b *Bank) upstream() (*link.Client, error) {
-	l, err := b.lineMAC()
+	l, err := b.lineMAC(b.zoneUp)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +124,7 @@ func (b *Bank) tell(format string, a ...any) {
 
 // serveLines answers other banks until ctx ends or the listener closes.
 func (b *Bank) serveLines(ctx context.Context, l net.Listener) error {
-	m, err := b.lineMAC()
+	m, err := b.lineMAC(b.zoneLines)
 	if err != nil {
 		// Without a key there are no lines: they are closed as they come.
 		b.tell("%v", err)

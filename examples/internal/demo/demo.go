@@ -49,6 +49,9 @@ type Keys struct {
 	// Line is the key of the lines between banks; empty when the file has
 	// none.
 	Line secret.Bytes
+	// ZoneMaster is the zone master key of the line to another bank, under which
+	// the two exchange working keys; empty when the file has none.
+	ZoneMaster secret.Bytes
 	// Base are the base derivation keys.
 	Base host.Keys
 	// Token opens the merchant's interface.
@@ -68,6 +71,7 @@ type keysFile struct {
 	PINTDES  string `json:"bdk_pin_tdes"`
 	MACTDES  string `json:"bdk_mac_tdes"`
 	Line     string `json:"line_key"`
+	Zone     string `json:"zone_master_key"`
 	Token    string `json:"merchant_token"`
 	// Generation counts the base keys' generations, from 0; Earlier are those
 	// before, the newest first.
@@ -142,6 +146,10 @@ var ErrKeys = errors.New("keys file")
 // them stay in bdk_earlier, a list of objects with generation and the four bdk
 // members, until no terminal goes by them: the bank refuses to start without those
 // that terminals have.
+//
+// With zone_master_key (hex of 32), the same at both ends, the line between two
+// banks has working keys, exchanged under it when the lower one starts and once a
+// day; line_key is then good for that exchange alone.
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -187,6 +195,13 @@ func (f keysFile) keys() (Keys, error) {
 			return Keys{}, fmt.Errorf("%w: line_key is not the hex of 16 bytes", ErrKeys)
 		}
 		k.Line = secret.NewBytes(b)
+	}
+	if f.Zone != "" {
+		b, err := hex.DecodeString(f.Zone)
+		if err != nil || len(b) != 32 || f.Line == "" {
+			return Keys{}, fmt.Errorf("%w: zone_master_key is not the hex of 32 bytes, or stands without line_key", ErrKeys)
+		}
+		k.ZoneMaster = secret.NewBytes(b)
 	}
 	k.Base.PIN.ID, k.Base.MAC.ID, k.Base.PINTDES.ID, k.Base.MACTDES.ID = names(f.Generation)
 	for i := range f.Earlier {
