@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/payunit/payunit/payment/acquirer"
@@ -31,6 +32,10 @@ type Host struct {
 	// WriteTimeout bounds the writing of an answer to a peer that does not
 	// read; 0 means 10 seconds.
 	WriteTimeout time.Duration
+	// Greeting is how long a connection may be without a message that Open takes,
+	// and it ends with one that Open does not take before: who has no key holds no
+	// place for long. After that a connection may be silent. 0 means 30 seconds.
+	Greeting time.Duration
 	// Observe gets messages that could not be read or answered. It may be
 	// nil; it is called from several goroutines.
 	Observe func(text string, err error)
@@ -60,6 +65,14 @@ func (h *Host) ServeConn(ctx context.Context, conn net.Conn) error {
 	n := h.MaxInFlight
 	if n <= 0 {
 		n = 16
+	}
+	greeting := h.Greeting
+	if greeting <= 0 {
+		greeting = 30 * time.Second
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(greeting)); err != nil {
+		_ = conn.Close()
+		return fmt.Errorf("link: serving: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -93,7 +106,8 @@ type served struct {
 	seal    func(m *acquirer.Message) ([]byte, error)
 	open    func(b []byte) (*acquirer.Message, error)
 	timeout time.Duration
-	mu      sync.Mutex // held while a frame is written
+	mu      sync.Mutex  // held while a frame is written
+	known   atomic.Bool // a message of the peer's was taken
 }
 
 func (s *served) one(ctx context.Context, t TPDU, b []byte) {
@@ -101,9 +115,15 @@ func (s *served) one(ctx context.Context, t TPDU, b []byte) {
 	clear(b)
 	if err != nil {
 		s.observe("unreadable request", err)
+		if !s.known.Load() {
+			_ = s.conn.Close()
+		}
 		return
 	}
 	defer m.Wipe()
+	if !s.known.Swap(true) {
+		_ = s.conn.SetReadDeadline(time.Time{})
+	}
 	if acquirer.IsResponse(m.MTI) {
 		s.observe("an answer where a request was expected", acquirer.ErrMismatch)
 		return
