@@ -221,6 +221,9 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		return Decision{Code: CodeFormat, Reason: "the PAN sequence number is not two digits"}, nil
 	}
 	k := i.c.Cards.find(r.PAN, number)
+	if k == nil && r.Entry != EntryChip {
+		k = i.c.Cards.numbered(r.PAN)
+	}
 	if k == nil {
 		return Decision{Code: CodeUnknownCard, Reason: "no card of this issuer"}, nil
 	}

@@ -85,6 +85,19 @@ func (i *Issuer) unchipped(tx ledger.Tx, k *card, state *ledger.Card, r Request)
 	return code, reason, err
 }
 
+// numbered returns the card of a number with the lowest sequence number, which
+// neither a stripe nor a print tells; nil when there is none.
+func (c *Cards) numbered(pan secret.PAN) *card {
+	for tens := range byte(10) {
+		for ones := range byte(10) {
+			if k := c.find(pan, tens<<4|ones); k != nil {
+				return k
+			}
+		}
+	}
+	return nil
+}
+
 func (i *Issuer) refuses(e Entry) bool {
 	for _, no := range i.c.RefuseEntries {
 		if no == e {

@@ -63,6 +63,10 @@ func TestStripe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	other, err := secret.NewPAN([]byte("4761739001010028"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	chip, err := ICVV(secretHex(t, testCVK), pan, "3112")
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +117,8 @@ func TestStripe(t *testing.T) {
 		{name: "no money", entry: EntryStripe, service: "101", line: line{balance: 999}, code: CodeFunds},
 		{name: "blocked", entry: EntryStripe, service: "101", line: line{more: `,"blocked":true`}, code: CodeRestricted},
 		{name: "used too often", entry: EntryStripe, service: "101", line: line{more: `,"velocity":[{"days":1,"amount":999}]`}, code: CodeOverLimit},
+		{name: "a sequence number", entry: EntryStripe, service: "101", line: line{psn: "37"}, code: CodeApproved},
+		{name: "another number", entry: EntryManual, alter: func(r *Request) { r.PAN = other }, code: CodeUnknownCard},
 		{name: "keys of its own", entry: EntryStripe, service: "101", line: line{more: `,"cvk":"0123456789ABCDEFFEDCBA9876543210"`}, code: CodeApproved},
 	} {
 		t.Run(c.name, func(t *testing.T) {
