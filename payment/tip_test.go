@@ -128,3 +128,23 @@ func TestTipJudgedAtTheServer(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestTipGoesOnline: what a card would approve by itself goes to the bank with a
+// tip, which the bank has to see.
+func TestTipGoesOnline(t *testing.T) {
+	for tip, code := range map[int64]string{0: "Y1", 100: "00"} {
+		w := newWorld(t)
+		w.tips = 20
+		rc := withoutPIN()
+		rc.script.Tip = tip
+		r := w.rig(rc)
+		w.order("A-1", 1234)
+		got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
+		if err != nil || got.Outcome != payment.Approved || got.ResponseCode != code || w.merchantBalance() != 1234+tip {
+			t.Errorf("tip %d: %+v, %v, balance %d", tip, got, err, w.merchantBalance())
+		}
+		if a := w.audit(); a.Pending != 0 {
+			t.Errorf("%d pending", a.Pending)
+		}
+	}
+}
