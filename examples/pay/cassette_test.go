@@ -98,7 +98,9 @@ func TestCassetteIsCompared(t *testing.T) {
 				continue
 			}
 		}
-		if i%3 != 0 {
+		if i%3 != 0 || bytes.Contains(lines[i], []byte(`"port":"rand","op":"read"`)) && bytes.Contains(lines[i], []byte(`"ask":1,`)) {
+			// A byte that the shuffling of the keypad throws away, and that is drawn
+			// again, is not missed.
 			continue
 		}
 		without := bytes.Join(append(append([][]byte{}, lines[:i]...), lines[i+1:]...), nil)
