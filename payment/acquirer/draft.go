@@ -277,6 +277,8 @@ func (w *draft) finish() error {
 		if reason := d.setFunction(m, w.function); reason != "" {
 			return d.at(MemberFunctionCode, reason)
 		}
+	} else if implied, _ := d.functionCode(m); implied != nil {
+		return d.at(MemberFunctionCode, "is missing: of this transaction it is "+string(implied))
 	}
 	if m.Totals != nil && w.totals != totalsElements {
 		return d.at(MemberNetSettlement, "and the other totals come together")
