@@ -12,11 +12,9 @@ import (
 // any more, on a channel that has known it before either.
 func TestRevokedOnChannel(t *testing.T) {
 	c := newChain(t)
-	r := c.rig
 	for _, above := range []bool{false, true} {
-		if above {
-			r = c.rig
-		} else {
+		r := c.rig
+		if !above {
 			r = newRig(t)
 		}
 		u := r.enrol(1, 4)
