@@ -90,8 +90,8 @@ func BenchmarkHostParallel(b *testing.B) {
 					}
 				}
 			}},
-			{"unmet", func(b *testing.B, h *Host, ksn []byte, next func() bool) {
-				ksn = alg.appendKSN(nil, &ident{}, counters(alg)["worst"])
+			{"unmet", func(b *testing.B, h *Host, _ []byte, next func() bool) {
+				ksn := alg.appendKSN(nil, &ident{}, counters(alg)["worst"])
 				for next() {
 					if _, err := transaction(alg, ksn, h.initial, nil); err != nil {
 						b.Error(err)
