@@ -166,7 +166,10 @@ func (s *Server) cardOf(m *acquirer.Message) (string, error) {
 		return "", err
 	}
 	defer pan.Wipe()
-	return hex.EncodeToString(s.c.Registry.keyed("card", append(pan.Reveal(), m.PSN...))[:16]), nil
+	// In a buffer of its own, with room: append to the number would leave a copy.
+	b := append(append(make([]byte, 0, 32), pan.Reveal()...), m.PSN...)
+	defer clear(b)
+	return hex.EncodeToString(s.c.Registry.keyed("card", b)[:16]), nil
 }
 
 // answered is the last step.
