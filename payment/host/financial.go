@@ -310,7 +310,9 @@ func keyOf(w *work, stan string) (ledger.Key, bool) {
 }
 
 // content is a digest of what makes a request the same: under the registry's
-// key, since the account number is in it.
+// key, since the account number is in it. It outlives the authorisation, so that
+// nothing of the card verification values is in it, neither the printed one nor a
+// track's: three digits would be tried out against it (PCI DSS 4.0, 3.3.1).
 func (s *Server) content(m *acquirer.Message) []byte {
 	var b []byte
 	defer func() { clear(b) }()
@@ -326,16 +328,20 @@ func (s *Server) content(m *acquirer.Message) []byte {
 	put([]byte(stamp(m.TransmissionTime)))
 	put([]byte(m.Order))
 	put(m.PAN.Reveal())
-	put(m.Track2.Reveal())
+	if !m.Track2.IsZero() {
+		if pan, err := m.Track2.PAN(); err == nil {
+			put(pan.Reveal())
+			pan.Wipe()
+		}
+		put([]byte(m.Track2.Expiry()))
+		put([]byte(m.Track2.ServiceCode()))
+	}
 	put([]byte(m.PSN))
 	put([]byte(m.Expiry))
 	put([]byte(m.EntryMode))
 	put(m.PINBlock)
 	put(m.PINKSN)
 	put(m.ICC)
-	if m.CVV2.Len() > 0 {
-		put(m.CVV2.Reveal())
-	}
 	return s.c.Registry.keyed("request", b)
 }
 

@@ -123,8 +123,12 @@ func (s *Server) acquire(ctx context.Context, tx ledger.Tx, w *work) (reply, err
 		if !ok {
 			return reply{code: codeFormat, said: "refused: STAN or RRN is missing"}, nil
 		}
+		extra, out := tip(m), cash(m)
+		if extra < 0 || extra > m.Amount.Minor-extra || out < 0 || out > m.Amount.Minor-extra {
+			return reply{code: codeAmount, said: "refused: tip or cash are no part of the amount"}, nil
+		}
 		m.Order = k.String()
-		if err := lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(lineType(m)), Amount: money.New(m.Amount.Minor-max(tip(m), 0), m.Amount.Currency), Cashback: max(cash(m), 0)}); err != nil {
+		if err := lineOrder(tx, w, ledger.Order{ID: m.Order, Type: string(lineType(m)), Amount: money.New(m.Amount.Minor-extra, m.Amount.Currency), Cashback: out}); err != nil {
 			return reply{}, err
 		}
 		t := *w.terminal

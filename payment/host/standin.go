@@ -22,8 +22,8 @@ import (
 
 // StandIn is what a server approves by itself while the acquirer above can't be
 // asked: sales of the whole amount, with a card that is one of Cards, whose
-// cryptogram asks for an authorisation, and without a PIN for the issuer to
-// verify. Neither the cryptogram nor the balance is checked then: within the
+// cryptogram asks for an authorisation, and without a tip, or a PIN for the
+// issuer to verify. Neither the cryptogram nor the balance is checked then: within the
 // limits, the loss is the server's.
 //
 // Of a request that may have reached the acquirer above nothing is approved here.
@@ -79,6 +79,9 @@ func (s *Server) standIn(tx ledger.Tx, w *work, o ledger.Order, a *ledger.Author
 		return false, "", nil
 	case o.Type != string(trade.Sale) || m.Amount.Currency != c.Limit.Currency || m.Amount.Minor > c.Limit.Minor:
 		return false, "no payment to stand in for", nil
+	case tip(m) != 0:
+		// The issuer has to see it first: see judgeAmount.
+		return false, "a tip is not stood in for", nil
 	case m.PINBlock != nil || !asksAlone(m.ICC):
 		return false, "the issuer has to verify a PIN, or was not asked by the card", nil
 	}

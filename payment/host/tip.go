@@ -42,7 +42,7 @@ func tip(m *acquirer.Message) int64 {
 func (s *Server) judgeAmount(m *acquirer.Message, t *ledger.Terminal, o ledger.Order) (why string) {
 	extra := tip(m)
 	switch {
-	case extra < 0 || extra > m.Amount.Minor:
+	case extra < 0 || extra > m.Amount.Minor-extra:
 		return "the tip is none"
 	case m.Amount.Currency != o.Amount.Currency || m.Amount.Minor-extra != o.Amount.Minor:
 		return "the amount is not the order's"
