@@ -185,3 +185,18 @@ func TestHungOpen(t *testing.T) {
 		return
 	}
 }
+
+// TestOpenWithoutTime: a context that ended before leaves the folder unlocked.
+func TestOpenWithoutTime(t *testing.T) {
+	dir := t.TempDir()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ended, dir, testConfig()); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	v, err := Open(t.Context(), dir, testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(t, v)
+}

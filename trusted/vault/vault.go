@@ -179,15 +179,16 @@ func openOn(ctx context.Context, d disk, dir string, c Config, slack int64) (*Va
 	if err := d.mkdir(dir); err != nil {
 		return nil, fmt.Errorf("vault: making the folder: %w", storageError(err))
 	}
-	lock, err := d.lock(filepath.Join(dir, "lock"))
-	if err != nil {
-		return nil, err
-	}
 	v := &Vault{
-		turn: newTurn(), unclaimed: map[string]uint64{}, dir: dir, device: c.Device, disk: d, lock: lock,
+		turn: newTurn(), unclaimed: map[string]uint64{}, dir: dir, device: c.Device, disk: d,
 		rand: c.Rand, anchor: c.Anchor, slack: slack, log: log{index: map[string]location{}},
 	}
 	return exclusively(ctx, v, func(context.Context) (*Vault, error) {
+		// Here, so that a context which ended before leaves no lock behind.
+		var err error
+		if v.lock, err = d.lock(filepath.Join(dir, "lock")); err != nil {
+			return nil, err
+		}
 		if err := v.open(ctx, c); err != nil {
 			return nil, errors.Join(err, v.closeFiles())
 		}
