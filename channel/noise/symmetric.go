@@ -179,9 +179,12 @@ func (y *symmetricState) wipe() {
 	y.cipher.wipe()
 	clear(y.ck[:])
 	if y.digest != nil {
-		// What it was last fed lies in its block.
+		// What it was last fed lies in its block, which takes less than a block at
+		// a time alone: a whole one is hashed from where it is.
 		clear(y.pad[:])
-		y.digest.Write(y.pad[:])
+		y.digest.Reset()
+		y.digest.Write(y.pad[1:])
+		y.digest.Write(y.pad[:1])
 		y.digest.Reset()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -43,6 +44,51 @@ func TestHMAC(t *testing.T) {
 			t.Errorf("%s: what derives from keys was left", digest)
 		}
 	}
+}
+
+// TestWipedDigest: nothing that a hash was fed stays in it, wherever it stood.
+func TestWipedDigest(t *testing.T) {
+	const mark = 0xA7
+	for _, digest := range []string{"SHA256", "BLAKE2s"} {
+		p, err := parseName("Noise_NN_25519_ChaChaPoly_" + digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 2*blockLen + 1 {
+			for _, reset := range []bool{false, true} {
+				y := &symmetricState{}
+				y.initialize(p.suite, p.name)
+				y.digest.Write(bytes.Repeat([]byte{mark}, n))
+				if reset {
+					y.digest.Reset()
+				}
+				y.wipe()
+				if at := marks(reflect.ValueOf(y.digest), mark); at > 0 {
+					t.Errorf("%s, %d bytes, reset %v: %d are left", digest, n, reset, at)
+				}
+			}
+		}
+	}
+}
+
+// marks counts the bytes of a value in the arrays of what a pointer points to.
+func marks(v reflect.Value, mark byte) (n int) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			n += marks(v.Field(i), mark)
+		}
+	case v.Kind() == reflect.Array && v.Type().Elem().Kind() == reflect.Uint8:
+		for i := range v.Len() {
+			if v.Index(i).Uint() == uint64(mark) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // drawn is a source of randomness that remembers how much was drawn at a time, and
