@@ -67,7 +67,7 @@ func TestConfiguration(t *testing.T) {
 	keys["server_key"] = keys["server_key_next"]
 	delete(keys, "server_key_next")
 	after := write("after.json")
-	v3 := sign("3", "current", after)
+	v3 := sign("3", "next", both)
 
 	serve := func(keys, conf string) *process {
 		return start(t, bankPath, at("bank.db"), "127.0.0.1:0", "-keys", keys, "-config", conf)
@@ -106,8 +106,19 @@ func TestConfiguration(t *testing.T) {
 	approved(p, "awake") // under the next one
 	refused(p, "awake", "(rollback)", "-config", v1)
 	p.kill(t)
+	// The old key is left out before it goes: it serves nobody who knows that, and
+	// whoever enrols or changes keys meanwhile does so under the next one.
+	p = serve(both, v3)
+	approved(p, "awake")
+	if code, got := pay(p, "awake", "-rotate"); code != 0 {
+		t.Errorf("new keys while the old one is left out: exit %d: %v", code, got)
+	}
+	approved(p, "awake")
+	approved(p, "between")
+	p.kill(t)
 	p = serve(after, v3)
 	approved(p, "awake")
+	approved(p, "between")
 	refused(p, "asleep", "refused")
 	approved(p, "asleep", "-config", v3)
 	approved(p, "new", "-config", v3)

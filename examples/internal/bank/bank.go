@@ -6,6 +6,7 @@ package bank
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -132,11 +133,11 @@ func (b *Bank) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := b.configure()
+	name, serving, err := b.configure()
 	if err != nil {
 		return err
 	}
-	h, key, err := b.channels(policy, name)
+	h, key, err := b.channels(policy, name, serving)
 	if err != nil {
 		return err
 	}
@@ -177,8 +178,9 @@ const (
 const maxSessions = 4096
 
 // channels makes the server's end of the units' channels, and returns its public
-// key too. Units bind its name; nil takes any.
-func (b *Bank) channels(v channel.Verifier, name []byte) (channel.Handshaker, []byte, error) {
+// key too. Units bind its name; nil takes any. Over Noise it is served under keys,
+// and enrols under the first.
+func (b *Bank) channels(v channel.Verifier, name []byte, keys []*ecdh.PrivateKey) (channel.Handshaker, []byte, error) {
 	switch b.c.Channel {
 	case "", ChannelNoise:
 		tickets, err := b.registry.Tickets()
@@ -186,14 +188,14 @@ func (b *Bank) channels(v channel.Verifier, name []byte) (channel.Handshaker, []
 			return nil, nil, err
 		}
 		c := noise.ServerConfig{
-			Static: demo.StaticKey{Key: b.c.Keys.Server}, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey,
+			Static: demo.StaticKey{Key: keys[0]}, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey,
 			Tickets: tickets, Routing: name, Now: b.c.Now,
 		}
-		if b.c.Keys.ServerNext != nil {
-			c.Others = []noise.StaticKey{demo.StaticKey{Key: b.c.Keys.ServerNext}}
+		for _, k := range keys[1:] {
+			c.Others = append(c.Others, demo.StaticKey{Key: k})
 		}
 		h, err := noise.NewServer(c)
-		return h, b.c.Keys.Server.PublicKey().Bytes(), err
+		return h, keys[0].PublicKey().Bytes(), err
 	case ChannelTLS:
 		if b.c.Keys.ServerTLS == nil {
 			return nil, nil, fmt.Errorf("bank: channels over TLS: %w: server_tls_key is missing", demo.ErrKeys)

@@ -1,9 +1,11 @@
 package bank
 
 import (
+	"crypto/ecdh"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/payunit/payunit/channel"
@@ -64,42 +66,51 @@ func published(k demo.Keys) ([]byte, error) {
 
 // configure checks what the bank gives its units for a configuration, so that
 // none is given that they refuse or can't use here. It returns the name that it
-// gives the bank, nil when there is none.
-func (b *Bank) configure() ([]byte, error) {
+// gives the bank, nil when there is none, and the bank's keys for Noise: first the
+// one that units enrol under and that grants name, which has to be listed.
+func (b *Bank) configure() (name []byte, serving []*ecdh.PrivateKey, err error) {
+	serving = []*ecdh.PrivateKey{b.c.Keys.Server}
+	if b.c.Keys.ServerNext != nil {
+		serving = append(serving, b.c.Keys.ServerNext)
+	}
 	key := b.c.Keys.ConfigKey
 	switch {
 	case len(key) == 0 && len(b.c.Configuration) == 0:
-		return nil, nil
+		return nil, serving, nil
 	case len(key) == 0:
-		return nil, fmt.Errorf("bank: a configuration, and %w: config_key is missing", demo.ErrKeys)
+		return nil, nil, fmt.Errorf("bank: a configuration, and %w: config_key is missing", demo.ErrKeys)
 	case len(b.c.Configuration) == 0 && !key.Equal(demo.Signer().Public()):
-		return nil, errors.New("bank: config_key, and no configuration that is signed under it: see bank config")
+		return nil, nil, errors.New("bank: config_key, and no configuration that is signed under it: see bank config")
 	case len(b.c.Configuration) == 0:
-		var err error
 		if b.c.Configuration, err = published(b.c.Keys); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	s, err := config.Verify(b.c.Configuration, key)
 	if err != nil {
-		return nil, fmt.Errorf("bank: the configuration: %w", err)
+		return nil, nil, fmt.Errorf("bank: the configuration: %w", err)
 	}
-	suite, ours := config.SuiteX25519, map[string]bool{string(b.c.Keys.Server.PublicKey().Bytes()): true}
-	if b.c.Keys.ServerNext != nil {
-		ours[string(b.c.Keys.ServerNext.PublicKey().Bytes())] = true
-	}
+	suite, ours := config.SuiteX25519, map[string]bool{}
 	if b.c.Channel == ChannelTLS {
-		suite, ours = config.SuiteTLS, map[string]bool{}
+		suite = config.SuiteTLS
 		if b.c.Keys.ServerTLS != nil {
 			ours[string(b.c.Keys.ServerTLS.Public().(ed25519.PublicKey))] = true
+		}
+	} else {
+		for _, k := range serving {
+			ours[string(k.PublicKey().Bytes())] = true
 		}
 	}
 	keys, err := s.Use(suite, channel.PurposePay, b.c.Now())
 	if err != nil {
-		return nil, fmt.Errorf("bank: the configuration: %w", err)
+		return nil, nil, fmt.Errorf("bank: the configuration: %w", err)
 	}
 	if !ours[string(keys[0])] {
-		return nil, errors.New("bank: the configuration sends units to a key that is not in the keys file")
+		return nil, nil, errors.New("bank: the configuration sends units to a key that is not in the keys file")
 	}
-	return []byte(s.Name), nil
+	// The key of before goes on serving units that slept, and no more than that.
+	if !s.Lists(serving[0].PublicKey().Bytes(), b.c.Now()) {
+		slices.Reverse(serving)
+	}
+	return []byte(s.Name), serving, nil
 }
