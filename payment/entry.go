@@ -121,7 +121,7 @@ func (p *run) putBack() {
 // read; so was one that has come as far as the cardholder's verification.
 func (p *run) unreadable(ctx context.Context, err error) bool {
 	switch {
-	case ctx.Err() != nil, !errors.Is(err, ErrCard),
+	case ctx.Err() != nil, !errors.Is(err, ErrCard), errors.Is(err, errChoice),
 		errors.Is(err, emv.ErrCardBlocked), errors.Is(err, emv.ErrNotUsable), errors.Is(err, cardreader.ErrCardRemoved),
 		errors.Is(err, cardreader.ErrNoReader), errors.Is(err, cardreader.ErrBusy), errors.Is(err, magstripe.ErrTrack):
 		return false

@@ -93,6 +93,12 @@ func (p *run) request(ctx context.Context) Trigger {
 		return TriggerPartial
 	case code.Approved():
 		return TriggerHostApproved
+	case code.Class == acquirer.ClassUnknown:
+		// Nobody here knows whether it says that something was booked: it is no
+		// approval, and is taken back as if no answer had come.
+		p.say = code.Cardholder
+		p.reason("the bank's answer %s is in no table: it is not taken", p.answer.ResponseCode)
+		return TriggerSilence
 	}
 	p.declined(code)
 	return TriggerHostDeclined

@@ -9,11 +9,12 @@ import (
 
 // agree asks the cardholder about the part of the amount that the bank approved.
 // A sale of less than was confirmed is one only where the merchant takes it and
-// the cardholder agrees; else what was booked is taken back.
+// the cardholder agrees; else what was booked is taken back. So it is with a tip:
+// a part of the amount does not say how much of it the tip is.
 func (p *run) agree(ctx context.Context) Trigger {
 	part := p.answer.Amount
 	p.debt.Reason = string(acquirer.ReasonCancelled)
-	if !p.trade.Partial || part == nil || part.Minor <= 0 || part.Minor >= p.trade.Amount.Minor || part.Currency != p.trade.Amount.Currency {
+	if !p.trade.Partial || p.tip.Minor != 0 || part == nil || part.Minor <= 0 || part.Minor >= p.trade.Amount.Minor || part.Currency != p.trade.Amount.Currency {
 		p.reason("the bank approved a part of the amount only, which is not taken here")
 		return TriggerCancelled
 	}

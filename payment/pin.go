@@ -83,6 +83,10 @@ type chooser struct {
 	now   func() time.Time
 }
 
+// errChoice: the screen did not bring an application. That is no fault of the
+// card, whose stripe is not to be read for it.
+var errChoice = errors.New("payment: no application was chosen")
+
 // Choose implements emv.Chooser.
 func (c chooser) Choose(ctx context.Context, list []emv.Candidate) (int, error) {
 	start := c.now()
@@ -95,5 +99,11 @@ func (c chooser) Choose(ctx context.Context, list []emv.Candidate) (int, error) 
 	if errors.Is(err, trusted.ErrCancelled) {
 		return 0, fmt.Errorf("%w: %w", emv.ErrCancelled, err)
 	}
-	return n, err
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%w: %w", errChoice, err)
+	case n < 0 || n >= len(list):
+		return 0, fmt.Errorf("%w: the screen gave %d of %d", errChoice, n, len(list))
+	}
+	return n, nil
 }

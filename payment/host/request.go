@@ -226,7 +226,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	}
 	r := reply{code: d.Code, authCode: d.AuthCode, icc: d.ICC, said: "issuer: " + d.Reason}
 	switch {
-	case d.Code == issuer.CodePartial && s.partial(o) && d.Part.Minor > 0 && d.Part.Minor < m.Amount.Minor:
+	case d.Code == issuer.CodePartial && s.partial(o) && tip(m) == 0 && d.Part.Minor > 0 && d.Part.Minor < m.Amount.Minor:
 		a.Amount = d.Part
 		r.amount = &d.Part
 	case !d.Approved():
