@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/payunit/payunit/channel"
@@ -115,8 +116,9 @@ type server struct {
 	// store is nil for one that is known by its static key.
 	store *config.Store
 	// asked is when it was last asked for its configuration.
-	asked   time.Time
-	refused error
+	asked time.Time
+	// refused is why what it sent was not taken.
+	refused refusal
 	// client was made at a time, of a version, and is good until another time.
 	client      *comm.Client
 	version     uint64
@@ -180,9 +182,25 @@ func (t *Terminal) ConfigurationVersion(ctx context.Context) (uint64, error) {
 // was not taken, nil when it was, or nothing new was sent. The one before stays
 // in force, and payments go on.
 func (t *Terminal) ConfigurationRefused() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.server.refused
+	return t.server.refused.get()
+}
+
+// refusal is an error that is asked for while the next one may be on its way.
+type refusal struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (r *refusal) get() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+func (r *refusal) set(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
 }
 
 // updateLocked asks the server for its configuration, when it is time to.
@@ -208,12 +226,13 @@ func (t *Terminal) updateLocked(ctx context.Context, s *comm.Session) error {
 	if e.Kind != trade.KindConfiguration || e.Decode(&c) != nil {
 		return fmt.Errorf("enrol: asking for the configuration: %w", comm.ErrProtocol)
 	}
-	t.server.asked, t.server.refused = now, nil
+	t.server.asked = now
+	t.server.refused.set(nil)
 	if len(c.Signed) == 0 {
 		return nil
 	}
 	if _, err := t.server.store.Take(ctx, c.Signed); errors.Is(err, config.ErrRefused) {
-		t.server.refused = err
+		t.server.refused.set(err)
 	} else if err != nil {
 		return fmt.Errorf("enrol: %w", err)
 	}

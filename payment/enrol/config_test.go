@@ -32,6 +32,8 @@ type estate struct {
 	signed  []byte
 	handler channel.Handshaker
 	base    noise.ServerConfig
+	// asked and answer, where set, keep whoever asks for the configuration waiting.
+	asked, answer chan struct{}
 }
 
 func serverKey(t testing.TB, fill byte) *ecdh.PrivateKey {
@@ -80,7 +82,15 @@ func newEstate(t *testing.T) *estate {
 	e.server = newServer(t, func(n *noise.ServerConfig, h *host.Config) {
 		e.base = *n
 		h.Handshaker, h.ConfigKey = e, verification(1)
-		h.Configuration = func() []byte { e.mu.Lock(); defer e.mu.Unlock(); return e.signed }
+		h.Configuration = func() []byte {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if e.asked != nil {
+				e.asked <- struct{}{}
+				<-e.answer
+			}
+			return e.signed
+		}
 	})
 	e.serve(firstKey)
 	return e
@@ -269,6 +279,44 @@ func TestServerHandsOutWhatIsNoGood(t *testing.T) {
 		if _, err := enrol.Open(t.Context(), first); reasonOf(err) != x.want {
 			t.Errorf("%s, brought by the app at first: %v", name, err)
 		}
+	}
+}
+
+// TestServerTakesItsTime: while one channel waits for the server's configuration,
+// whoever else wants something of the terminal goes with his own context.
+func TestServerTakesItsTime(t *testing.T) {
+	e := newEstate(t)
+	_, c, _, err := e.enrols(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Lock()
+	e.asked, e.answer = make(chan struct{}), make(chan struct{})
+	e.mu.Unlock()
+	term := open(t, c)
+	first := make(chan error)
+	go func() {
+		s, err := term.Open(t.Context())
+		if err == nil {
+			err = s.Close()
+		}
+		first <- err
+	}()
+	<-e.asked
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := term.Open(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("open: %v", err)
+	}
+	if err := term.Rotate(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("rotate: %v", err)
+	}
+	if err := term.ConfigurationRefused(); err != nil {
+		t.Error(err)
+	}
+	close(e.answer)
+	if err := <-first; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -24,7 +24,9 @@ type Terminal struct {
 	c         Config
 	end       End
 
-	mu sync.Mutex
+	// turn is held by who uses what follows: a mutex whose waiting ends with a
+	// context, since it is held while the server is asked.
+	turn chan struct{}
 	// rotating: new keys were asked for and are not loaded yet.
 	rotating bool
 	server   server
@@ -44,7 +46,7 @@ func Open(ctx context.Context, c Config) (*Terminal, error) {
 	}
 	c.DeviceClass = id.DeviceClass
 	t := &Terminal{
-		id: id, assurance: c.Assurance, storage: c.Storage, c: c,
+		id: id, assurance: c.Assurance, storage: c.Storage, c: c, turn: make(chan struct{}, 1),
 		end: End{ServerKey: id.ServerKey, TerminalID: id.TerminalID, MerchantID: id.MerchantID, Resume: true},
 	}
 	signer := id.ConfigKey
@@ -105,9 +107,11 @@ func (t *Terminal) PINKeys() *Keys { return &t.pin }
 // Open implements payment.Device. A change of keys that was begun is finished
 // first.
 func (t *Terminal) Open(ctx context.Context) (payment.Session, error) {
-	t.mu.Lock()
+	if err := t.enter(ctx); err != nil {
+		return nil, err
+	}
 	client, err := t.clientLocked(ctx)
-	t.mu.Unlock()
+	t.leave()
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +119,10 @@ func (t *Terminal) Open(ctx context.Context) (payment.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	if err := t.enter(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	defer t.leave()
 	if err := t.updateLocked(ctx, s); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -127,6 +133,17 @@ func (t *Terminal) Open(ctx context.Context) (payment.Session, error) {
 	}
 	return s, nil
 }
+
+func (t *Terminal) enter(ctx context.Context) error {
+	select {
+	case t.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("enrol: waiting for what is under way: %w", ctx.Err())
+	}
+}
+
+func (t *Terminal) leave() { <-t.turn }
 
 // Rotate gives the terminal new keys for PINs and messages from the server, from
 // whose answer on the old ones count for nothing. A call that is cut off is
@@ -148,8 +165,10 @@ func (t *Terminal) Rotate(ctx context.Context) error {
 // RotateNext has the terminal change its keys when it next opens a channel, as
 // Rotate does at once. Errors: those of the storage.
 func (t *Terminal) RotateNext(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	if err := t.enter(ctx); err != nil {
+		return err
+	}
+	defer t.leave()
 	if t.rotating {
 		return nil
 	}

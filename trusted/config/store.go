@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/payunit/payunit/trusted"
@@ -35,12 +34,15 @@ type StoreConfig struct {
 	Now func() time.Time
 }
 
-// Store keeps a unit's configuration. Safe for concurrent use.
+// Store keeps a unit's configuration. Safe for concurrent use; of the same signer,
+// storage and counter there is one Store at a time, or the count runs ahead.
 type Store struct {
 	c    StoreConfig
 	name string
 
-	mu     sync.Mutex
+	// turn is held by who uses what follows: a mutex whose waiting ends with a
+	// context, since a storage or a counter may take its time.
+	turn   chan struct{}
 	loaded bool
 	bytes  []byte
 	now    Statement
@@ -61,8 +63,19 @@ func NewStore(c StoreConfig) (*Store, error) {
 	}
 	c.Signer = slices.Clone(c.Signer)
 	sum := sha256.Sum256(c.Signer)
-	return &Store{c: c, name: "configuration/" + hex.EncodeToString(sum[:8])}, nil
+	return &Store{c: c, name: "configuration/" + hex.EncodeToString(sum[:8]), turn: make(chan struct{}, 1)}, nil
 }
+
+func (s *Store) enter(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("config: waiting for what is under way: %w", ctx.Err())
+	}
+}
+
+func (s *Store) leave() { <-s.turn }
 
 // Signer returns the key that signs.
 func (s *Store) Signer() ed25519.PublicKey { return slices.Clone(s.c.Signer) }
@@ -72,8 +85,10 @@ func (s *Store) Signer() ed25519.PublicKey { return slices.Clone(s.c.Signer) }
 // an *Error of ReasonRollback, ReasonSignature or ReasonFormat for a record that
 // was put back or altered, those of the storage.
 func (s *Store) Current(ctx context.Context) (Statement, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.enter(ctx); err != nil {
+		return Statement{}, err
+	}
+	defer s.leave()
 	if err := s.loadLocked(ctx); err != nil {
 		return Statement{}, err
 	}
@@ -83,8 +98,10 @@ func (s *Store) Current(ctx context.Context) (Statement, error) {
 // Digest returns SHA-256 of the configuration in force, nil when there is none
 // that can be used.
 func (s *Store) Digest(ctx context.Context) []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if s.enter(ctx) != nil {
+		return nil
+	}
+	defer s.leave()
 	if s.loadLocked(ctx) != nil {
 		return nil
 	}
@@ -165,9 +182,8 @@ func (s *Store) countLocked(ctx context.Context, from, to uint64) error {
 
 // Take verifies a configuration, whoever brings it, and puts it in force. It
 // reports whether it is another than the one before: the same bytes again are no
-// error. When Take returns an error the one before stays in force for this
-// process; after one of the storage, the new one may be in force for the next.
-// Errors: an *Error, those of the storage and the counter.
+// error. After an *Error the one before stays in force; after one of the storage or
+// the counter, or when ctx ended, one of the two is, and the next call says which.
 func (s *Store) Take(ctx context.Context, b []byte) (changed bool, err error) {
 	st, err := Verify(b, s.c.Signer)
 	if err != nil {
@@ -176,8 +192,10 @@ func (s *Store) Take(ctx context.Context, b []byte) (changed bool, err error) {
 	if err := st.InForce(s.c.Now()); err != nil {
 		return false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.enter(ctx); err != nil {
+		return false, err
+	}
+	defer s.leave()
 	newest := uint64(0)
 	switch err := s.loadLocked(ctx); {
 	case err == nil:
@@ -201,8 +219,8 @@ func (s *Store) Take(ctx context.Context, b []byte) (changed bool, err error) {
 	if newest = max(newest, counted); st.Version < newest {
 		return false, rolledBack("version %d is offered, and %d was taken", st.Version, newest)
 	}
-	if known && st.Version-counted > maxStep {
-		return false, refuse(ReasonVersion, "version %d follows %d: a unit goes forward by %d at most", st.Version, counted, maxStep)
+	if (known || newest > 0) && st.Version-newest > maxStep {
+		return false, refuse(ReasonVersion, "version %d follows %d: a unit goes forward by %d at most", st.Version, newest, maxStep)
 	}
 	// The record goes first: cut off here, it is ahead of the count, which the
 	// next load mends. The other way round it would look rolled back.

@@ -223,6 +223,50 @@ func TestCounterThatCannotBeRead(t *testing.T) {
 		if _, err := s.Take(t.Context(), sign(t, statement(8999), signer(1))); reason(err) != ReasonRollback {
 			t.Errorf("older: %v", err)
 		}
+		// Nor does a number that was mistaken lock the unit out from all after it.
+		if _, err := s.Take(t.Context(), sign(t, statement(9000+maxStep+1), signer(1))); reason(err) != ReasonVersion {
+			t.Errorf("too far ahead: %v", err)
+		}
+		take(t, s, sign(t, statement(9000+maxStep), signer(1)))
+	}
+}
+
+// slow is a storage that does not answer until it is told to.
+type slow struct {
+	*memory
+	asked, answer chan struct{}
+}
+
+func (s slow) Get(ctx context.Context, name string) ([]byte, error) {
+	s.asked <- struct{}{}
+	<-s.answer
+	return s.memory.Get(ctx, name)
+}
+
+// TestWaiting: whoever waits for another's call goes with his own context.
+func TestWaiting(t *testing.T) {
+	m := slow{newMemory(), make(chan struct{}), make(chan struct{})}
+	s, err := NewStore(StoreConfig{Signer: public(signer(1)), Storage: m, Counter: m, Now: func() time.Time { return day0 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan error)
+	go func() { _, err := s.Current(t.Context()); first <- err }()
+	<-m.asked
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Current(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("current: %v", err)
+	}
+	if _, err := s.Take(ended, sign(t, statement(1), signer(1))); !errors.Is(err, context.Canceled) {
+		t.Errorf("take: %v", err)
+	}
+	if b := s.Digest(ended); b != nil {
+		t.Errorf("digest %x", b)
+	}
+	close(m.answer)
+	if err := <-first; !errors.Is(err, trusted.ErrNotFound) {
+		t.Error(err)
 	}
 }
 
