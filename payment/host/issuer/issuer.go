@@ -275,10 +275,16 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 	if r.Entry != EntryChip {
 		return d, nil
 	}
+	scripted := listens && state.Scripts > 0
+	// A tapped card has left the field: what it is answered brings the cardholder
+	// to the reader again, which is asked for where there is a script, or a block.
+	if r.Tapped && !scripted && !(i.c.BlockCards && (k.blocked || state.Blocked)) {
+		return d, nil
+	}
 	if d.ICC, err = i.answer(k, state, f, d.Code); err != nil {
 		return Decision{}, err
 	}
-	if listens && state.Scripts > 0 {
+	if scripted {
 		scripts, err := i.scripts(tx, k, f, r.About)
 		if err != nil {
 			return Decision{}, err
