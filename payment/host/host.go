@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,9 +90,14 @@ type Config struct {
 	// which ExchangeKeys changes: PIN blocks go up under its PIN key. Without it
 	// they go as the terminals enciphered them.
 	UpstreamZone *Zone
-	// LineZone, when not nil, are the working keys of the line of another server,
-	// or of several on one ledger: see Acquire.
+	// LineZone, when not nil, are the working keys of the line of one lower server,
+	// or of several on one ledger: see Acquire. Where lower servers have nothing to
+	// do with each other, each has a Lower with a zone of its own.
 	LineZone *Zone
+	// AcquirerID is what this server calls itself in its messages to Upstream
+	// (DE 32), up to 11 digits that don't begin with a zero; empty leaves that to
+	// the line.
+	AcquirerID string
 	// StandIn, when not nil, is what the server approves by itself while
 	// Upstream can't be asked.
 	StandIn *StandIn
@@ -186,6 +192,9 @@ func (c *Config) complete() error {
 	if (c.Configuration == nil) != (len(c.ConfigKey) == 0) {
 		return fmt.Errorf("%w: one of Configuration and ConfigKey is empty", ErrConfig)
 	}
+	if c.AcquirerID != "" && (len(c.AcquirerID) > 11 || c.AcquirerID[0] == '0' || strings.Trim(c.AcquirerID, "0123456789") != "") {
+		return fmt.Errorf("%w: AcquirerID: want up to 11 digits that don't begin with a zero", ErrConfig)
+	}
 	if err := c.StandIn.check(); err != nil {
 		return err
 	}
@@ -245,6 +254,9 @@ type Server struct {
 	counters counters
 	// owed wakes Forward up.
 	owed chan struct{}
+	// lowers are the lower servers' lines, under lowerMu.
+	lowerMu sync.Mutex
+	lowers  []*Lower
 }
 
 // New composes a server. Errors wrap ErrConfig.

@@ -24,27 +24,33 @@ const linePrefix = "line:"
 // base keys', as far as the PIN block goes. Nil: no answer, since what the
 // message did is not known to be durable.
 //
-// The line has to be an authenticated one: see link.Host.
+// The line has to be an authenticated one: see link.Host. Acquire is for one lower
+// server: two of them may have terminals of the same ids, and each has a Lower.
 func (s *Server) Acquire(ctx context.Context, m *acquirer.Message) *acquirer.Message {
+	return s.acquireFrom(ctx, s.unnamed(), m)
+}
+
+func (s *Server) acquireFrom(ctx context.Context, l *Lower, m *acquirer.Message) *acquirer.Message {
 	began := s.c.Now()
 	if len(m.MTI) != 4 {
 		return s.lineAnswer(m, reply{code: codeFormat})
 	}
 	if m.MTI[1] == '8' {
-		return s.lineManagement(ctx, m)
+		return l.management(ctx, m)
 	}
-	w := &work{m: m.Clone(), now: began, terminal: &ledger.Terminal{
-		ID: linePrefix + m.TerminalID, MerchantID: m.MerchantID, PINFormat: m.PINFormat, Number: 1, DeviceKey: []byte{0},
-	}}
+	w := &work{m: m.Clone(), now: began, terminal: l.terminal(m, l.identity(acquirerOf(m)))}
 	defer w.wipe()
 	if m.Amount == nil {
 		return s.lineAnswer(m, reply{code: codeFormat, said: "refused: no amount"})
 	}
 	if m.PINBlock != nil {
-		s.decipherLine(ctx, w)
+		l.decipher(ctx, w)
 	}
 	var r reply
 	err := s.c.Ledger.Update(ctx, func(tx ledger.Tx) (err error) {
+		if err = l.known(tx, w); err != nil {
+			return err
+		}
 		r, err = s.acquire(ctx, tx, w)
 		return err
 	})
@@ -67,8 +73,9 @@ func (s *Server) lineAnswer(m *acquirer.Message, r reply) *acquirer.Message {
 	return out
 }
 
-// decipherLine reads the PIN block of another server's terminal.
-func (s *Server) decipherLine(ctx context.Context, w *work) {
+// decipher reads the PIN block of another server's terminal.
+func (l *Lower) decipher(ctx context.Context, w *work) {
+	s := l.s
 	w.pinBad = true
 	pan, err := panOf(w.m)
 	if err != nil {
@@ -76,10 +83,10 @@ func (s *Server) decipherLine(ctx context.Context, w *work) {
 	}
 	defer pan.Wipe()
 	if _, zoned := zoneNumber(w.m.PINKSN); zoned {
-		if s.c.LineZone == nil {
+		if l.c.Zone == nil {
 			return
 		}
-		pin, err := s.c.LineZone.openPIN(ctx, w.m, pan)
+		pin, err := l.c.Zone.openPIN(ctx, w.m, pan)
 		if err != nil {
 			s.tell(w.terminal.ID, "", "a PIN block of a line: %v", err)
 			return

@@ -77,6 +77,9 @@ func (s *Server) route(ctx context.Context, w *work) (reply, error) {
 func (s *Server) exchange(ctx context.Context, m *acquirer.Message) (*acquirer.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.c.Limits.Upstream)
 	defer cancel()
+	if s.c.AcquirerID != "" {
+		m.AcquirerID = s.c.AcquirerID
+	}
 	answer, err := s.c.Upstream.Exchange(ctx, m)
 	switch {
 	case errors.Is(err, link.ErrNotSent):

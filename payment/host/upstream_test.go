@@ -28,6 +28,8 @@ type chained struct {
 	// did not take the last message.
 	zones        bool
 	refusedAbove error
+	// acquire is the end of the line above; nil is the server's without a name.
+	acquire func(context.Context, *acquirer.Message) *acquirer.Message
 	// refusal is the response code of what is refused.
 	refusal string
 }
@@ -72,7 +74,11 @@ func (c *chained) Exchange(ctx context.Context, m *acquirer.Message) (*acquirer.
 	if err != nil {
 		return nil, err
 	}
-	answer := c.up.s.Acquire(ctx, there)
+	acquire := c.up.s.Acquire
+	if c.acquire != nil {
+		acquire = c.acquire
+	}
+	answer := acquire(ctx, there)
 	if f == answerLost || answer == nil {
 		return nil, fmt.Errorf("%w: %w", link.ErrNoAnswer, errLine)
 	}

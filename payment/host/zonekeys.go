@@ -166,19 +166,20 @@ func parseKeys(s string) (number uint64, pin, code string, err error) {
 	return number, blocks[0], blocks[1], nil
 }
 
-// lineManagement answers an 08xx of a line.
-func (s *Server) lineManagement(ctx context.Context, m *acquirer.Message) *acquirer.Message {
+// management answers an 08xx of a line.
+func (l *Lower) management(ctx context.Context, m *acquirer.Message) *acquirer.Message {
+	s := l.s
 	switch {
-	case asksForKeys(m) && s.c.LineZone != nil:
-		field, err := s.c.LineZone.make(ctx)
+	case asksForKeys(m) && l.c.Zone != nil:
+		field, err := l.c.Zone.make(ctx)
 		if err != nil {
-			s.tell(linePrefix+m.TerminalID, "", "new working keys: %v", err)
+			s.tell(l.identity("")+m.TerminalID, "", "new working keys: %v", err)
 			return nil
 		}
 		out := s.lineAnswer(m, reply{code: codeApproved})
 		if out != nil {
 			out.Extra = map[int][]byte{keysField: field}
-			s.tell(linePrefix+m.TerminalID, "", "working keys were exchanged")
+			s.tell(l.identity("")+m.TerminalID, "", "working keys were exchanged")
 		}
 		return out
 	}

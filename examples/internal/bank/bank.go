@@ -97,9 +97,11 @@ type Bank struct {
 	line      *link.Client
 	once      sync.Once
 	authority *authority
-	// zoneUp and zoneLines are the working keys of the line to the bank above and
+	// zoneUp and zoneLine are the working keys of the line to the bank above and
 	// of that of a bank below; nil where the keys file has no master key.
-	zoneUp, zoneLines *host.Zone
+	zoneUp, zoneLine *host.Zone
+	// ends are those of the lower banks' lines.
+	ends []lowerEnd
 }
 
 // New makes a bank, and its ledger where there is none.
@@ -155,7 +157,8 @@ func (b *Bank) open(ctx context.Context) error {
 	if c.UpstreamZone, c.LineZone, err = b.zones(); err != nil {
 		return err
 	}
-	b.zoneUp, b.zoneLines = c.UpstreamZone, c.LineZone
+	c.AcquirerID = b.c.Keys.AcquirerID
+	b.zoneUp, b.zoneLine = c.UpstreamZone, c.LineZone
 	if b.c.Upstream != "" {
 		if b.line, err = b.upstream(); err != nil {
 			return err
@@ -163,6 +166,9 @@ func (b *Bank) open(ctx context.Context) error {
 		c.Issuer, c.Upstream, c.StandIn = nil, b.line, b.c.StandIn
 	}
 	if b.server, err = host.New(c); err != nil {
+		return err
+	}
+	if b.ends, err = b.lowers(); err != nil {
 		return err
 	}
 	return b.server.CheckKeys(ctx)

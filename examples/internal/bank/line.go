@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/payunit/payunit/cardreader/secret"
+	"github.com/payunit/payunit/examples/internal/demo"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/acquirer/link"
 	"github.com/payunit/payunit/payment/host"
@@ -39,39 +41,77 @@ type lineMAC struct {
 	zone *host.Zone
 }
 
-// zones are the working keys of the lines, where there is a master key for them.
-func (b *Bank) zones() (up, lines *host.Zone, err error) {
-	k := b.c.Keys
+// lowerEnd is the end of a lower bank's line.
+type lowerEnd struct {
+	mac    *lineMAC
+	handle func(context.Context, *acquirer.Message) *acquirer.Message
+}
+
+// zone is the working keys of a line, under a name in the ledger; nil where there is
+// no master key for it.
+func (b *Bank) zone(name string, k demo.LineKeys) (*host.Zone, error) {
 	if k.ZoneMaster.Len() == 0 {
-		return nil, nil, nil
+		return nil, nil
 	}
 	made := func(usage string, mode byte, key secret.Bytes) (*keyblock.Key, error) {
 		return keyblock.NewKey(keyblock.Header{Version: 'D', Usage: usage, Algorithm: 'A', Mode: mode, KeyVersion: "00", Exportability: 'N'}, key)
 	}
-	c := host.ZoneConfig{Ledger: b.ledger, Now: b.c.Now}
+	c := host.ZoneConfig{Ledger: b.ledger, Name: name, Now: b.c.Now}
+	var err error
 	if c.Master, err = made("K0", 'B', k.ZoneMaster); err != nil {
-		return nil, nil, fmt.Errorf("bank: zone_master_key: %w", err)
+		return nil, fmt.Errorf("bank: zone_master_key: %w", err)
 	}
 	if c.Initial, err = made("M6", 'C', k.Line); err != nil {
-		return nil, nil, fmt.Errorf("bank: line_key: %w", err)
+		return nil, fmt.Errorf("bank: line_key: %w", err)
 	}
-	c.Name = "up"
-	if up, err = host.NewZone(c); err != nil {
+	return host.NewZone(c)
+}
+
+// zones are the working keys of the line to the bank above and, under the same
+// keys, of one bank below.
+func (b *Bank) zones() (up, line *host.Zone, err error) {
+	k := demo.LineKeys{Line: b.c.Keys.Line, ZoneMaster: b.c.Keys.ZoneMaster}
+	if up, err = b.zone("up", k); err != nil {
 		return nil, nil, err
 	}
-	c.Name = "lines"
-	lines, err = host.NewZone(c)
-	return up, lines, err
+	line, err = b.zone("lines", k)
+	return up, line, err
+}
+
+// lowers are the ends of the lower banks' lines: those with keys of their own, and
+// the one that has the bank's.
+func (b *Bank) lowers() ([]lowerEnd, error) {
+	var out []lowerEnd
+	for _, k := range b.c.Keys.Lines {
+		z, err := b.zone("line/"+k.Name, k)
+		if err != nil {
+			return nil, fmt.Errorf("line %s: %w", k.Name, err)
+		}
+		l, err := b.server.Lower(host.LowerConfig{Name: k.Name, Zone: z, Earlier: k.Earlier})
+		if err != nil {
+			return nil, err
+		}
+		m, err := newLineMAC(k.Line, z)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, lowerEnd{m, l.Acquire})
+	}
+	if b.c.Keys.Line.Len() == 0 {
+		return out, nil
+	}
+	m, err := newLineMAC(b.c.Keys.Line, b.zoneLine)
+	return append(out, lowerEnd{m, b.server.Acquire}), err
 }
 
 // keyTime bounds the reading of a working key from the ledger.
 const keyTime = 10 * time.Second
 
-func (b *Bank) lineMAC(z *host.Zone) (*lineMAC, error) {
-	if b.c.Keys.Line.Len() == 0 {
+func newLineMAC(key secret.Bytes, z *host.Zone) (*lineMAC, error) {
+	if key.Len() == 0 {
 		return nil, errors.New("bank: a line to another bank: line_key is missing in the keys file")
 	}
-	c, err := aes.NewCipher(b.c.Keys.Line.Reveal())
+	c, err := aes.NewCipher(key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("bank: line_key: %w", err)
 	}
@@ -103,7 +143,7 @@ func (l *lineMAC) open(b []byte) (*acquirer.Message, error) {
 
 // upstream is the line to the bank above.
 func (b *Bank) upstream() (*link.Client, error) {
-	l, err := b.lineMAC(b.zoneUp)
+	l, err := newLineMAC(b.c.Keys.Line, b.zoneUp)
 	if err != nil {
 		return nil, err
 	}
@@ -122,16 +162,52 @@ func (b *Bank) tell(format string, a ...any) {
 	}
 }
 
-// serveLines answers other banks until ctx ends or the listener closes.
-func (b *Bank) serveLines(ctx context.Context, l net.Listener) error {
-	m, err := b.lineMAC(b.zoneLines)
-	if err != nil {
-		// Without a key there are no lines: they are closed as they come.
-		b.tell("%v", err)
+// lowerConn is a connection of a lower bank: the first message whose MAC is right
+// says whose it is, and the others are the same bank's.
+type lowerConn struct {
+	mu    sync.Mutex
+	ends  []lowerEnd
+	whose *lowerEnd
+}
+
+func (c *lowerConn) open(b []byte) (*acquirer.Message, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.whose != nil {
+		return c.whose.mac.open(b)
 	}
-	h := &link.Host{Framing: framing, Handle: b.server.Acquire, Observe: func(text string, err error) { b.tell("line: %s: %v", text, err) }}
-	if m != nil {
-		h.Seal, h.Open = m.seal, m.open
+	err := acquirer.ErrMAC
+	for i := range c.ends {
+		// Opening consumes nothing, but one may wipe what it was given.
+		tried := bytes.Clone(b)
+		m, e := c.ends[i].mac.open(tried)
+		clear(tried)
+		if e == nil {
+			c.whose = &c.ends[i]
+			return m, nil
+		}
+		err = e
+	}
+	return nil, err
+}
+
+func (c *lowerConn) end() *lowerEnd {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.whose
+}
+
+func (c *lowerConn) seal(m *acquirer.Message) ([]byte, error) { return c.end().mac.seal(m) }
+
+func (c *lowerConn) handle(ctx context.Context, m *acquirer.Message) *acquirer.Message {
+	return c.end().handle(ctx, m)
+}
+
+// serveLines answers other banks until ctx ends or the listener closes. Without a
+// key there are no lines: they are closed as they come.
+func (b *Bank) serveLines(ctx context.Context, l net.Listener) error {
+	if len(b.ends) == 0 {
+		b.tell("bank: no lines of other banks: line_key is missing in the keys file")
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -148,11 +224,13 @@ func (b *Bank) serveLines(ctx context.Context, l net.Listener) error {
 			_ = conn.Close()
 			continue
 		}
-		if m == nil {
+		if len(b.ends) == 0 {
 			_ = conn.Close()
 			<-slots
 			continue
 		}
+		c := &lowerConn{ends: b.ends}
+		h := &link.Host{Framing: framing, Handle: c.handle, Seal: c.seal, Open: c.open, Observe: func(text string, err error) { b.tell("line: %s: %v", text, err) }}
 		wg.Go(func() {
 			defer func() { <-slots }()
 			if err := h.ServeConn(ctx, conn); err != nil && ctx.Err() == nil {

@@ -4,6 +4,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -52,10 +53,33 @@ type Keys struct {
 	// ZoneMaster is the zone master key of the line to another bank, under which
 	// the two exchange working keys; empty when the file has none.
 	ZoneMaster secret.Bytes
+	// Lines are those of banks below that have keys of their own.
+	Lines []LineKeys
+	// AcquirerID is what the bank calls itself to the one above (DE 32); it may
+	// be empty.
+	AcquirerID string
 	// Base are the base derivation keys.
 	Base host.Keys
 	// Token opens the merchant's interface.
 	Token string
+}
+
+// LineKeys are the keys of the line of one bank below.
+type LineKeys struct {
+	// Name tells the bank from others.
+	Name string
+	// Line and ZoneMaster are as in Keys.
+	Line, ZoneMaster secret.Bytes
+	// Earlier: what came before lines had names is this bank's.
+	Earlier bool
+}
+
+// lineFile is the form of LineKeys.
+type lineFile struct {
+	Name    string `json:"name"`
+	Line    string `json:"line_key"`
+	Zone    string `json:"zone_master_key"`
+	Earlier bool   `json:"earlier"`
 }
 
 // keysFile is the form of a keys file: hex, and the token as it is.
@@ -73,6 +97,9 @@ type keysFile struct {
 	Line     string `json:"line_key"`
 	Zone     string `json:"zone_master_key"`
 	Token    string `json:"merchant_token"`
+	// Lines are those of banks below, and Acquirer is the bank's own name.
+	Lines    []lineFile `json:"lines"`
+	Acquirer string     `json:"acquirer_id"`
 	// Generation counts the base keys' generations, from 0; Earlier are those
 	// before, the newest first.
 	Generation byte           `json:"bdk_generation"`
@@ -149,7 +176,11 @@ var ErrKeys = errors.New("keys file")
 //
 // With zone_master_key (hex of 32), the same at both ends, the line between two
 // banks has working keys, exchanged under it when the lower one starts and once a
-// day; line_key is then good for that exchange alone.
+// day; line_key is then good for that exchange alone. A bank that serves several
+// has lines, a list of objects with name, line_key and, where there is one,
+// zone_master_key, each bank's its own; the one with "earlier": true is the one that
+// was served before, under line_key of the file itself. acquirer_id is what a bank
+// calls itself to the one above (DE 32), up to 11 digits.
 func ParseKeys(r io.Reader) (Keys, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, 1<<16))
 	if err != nil {
@@ -189,19 +220,17 @@ func (f keysFile) keys() (Keys, error) {
 		}
 		*x.into = secret.NewBytes(b)
 	}
-	if f.Line != "" {
-		b, err := hex.DecodeString(f.Line)
-		if err != nil || len(b) != 16 {
-			return Keys{}, fmt.Errorf("%w: line_key is not the hex of 16 bytes", ErrKeys)
-		}
-		k.Line = secret.NewBytes(b)
+	own, err := (&lineFile{Line: f.Line, Zone: f.Zone}).keys()
+	if err != nil {
+		return Keys{}, err
 	}
-	if f.Zone != "" {
-		b, err := hex.DecodeString(f.Zone)
-		if err != nil || len(b) != 32 || f.Line == "" {
-			return Keys{}, fmt.Errorf("%w: zone_master_key is not the hex of 32 bytes, or stands without line_key", ErrKeys)
+	k.Line, k.ZoneMaster, k.AcquirerID = own.Line, own.ZoneMaster, f.Acquirer
+	for i := range f.Lines {
+		l, err := f.Lines[i].keys()
+		if err != nil || l.Line.Len() == 0 {
+			return Keys{}, fmt.Errorf("%w: lines: object %d is without a line_key, or wrong: %w", ErrKeys, i+1, cmp.Or(err, ErrKeys))
 		}
-		k.ZoneMaster = secret.NewBytes(b)
+		k.Lines = append(k.Lines, l)
 	}
 	k.Base.PIN.ID, k.Base.MAC.ID, k.Base.PINTDES.ID, k.Base.MACTDES.ID = names(f.Generation)
 	for i := range f.Earlier {
@@ -250,6 +279,26 @@ func (f keysFile) keys() (Keys, error) {
 		}
 		k.ServerTLS = ed25519.NewKeyFromSeed(seed)
 		clear(seed)
+	}
+	return k, nil
+}
+
+// keys reads the keys of a line; both are empty where there is no line.
+func (f *lineFile) keys() (LineKeys, error) {
+	k := LineKeys{Name: f.Name, Earlier: f.Earlier}
+	if f.Line != "" {
+		b, err := hex.DecodeString(f.Line)
+		if err != nil || len(b) != 16 {
+			return LineKeys{}, fmt.Errorf("%w: line_key is not the hex of 16 bytes", ErrKeys)
+		}
+		k.Line = secret.NewBytes(b)
+	}
+	if f.Zone != "" {
+		b, err := hex.DecodeString(f.Zone)
+		if err != nil || len(b) != 32 || f.Line == "" {
+			return LineKeys{}, fmt.Errorf("%w: zone_master_key is not the hex of 32 bytes, or stands without line_key", ErrKeys)
+		}
+		k.ZoneMaster = secret.NewBytes(b)
 	}
 	return k, nil
 }
