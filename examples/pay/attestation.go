@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/payunit/payunit/channel/attest/tpm/akca"
 	"github.com/payunit/payunit/channel/attest/tpm/tpmdevice"
@@ -108,14 +110,41 @@ type certifier interface {
 	Certify(ctx context.Context, number string, answer []byte) (der []byte, err error)
 }
 
+// renewal is how long before its end a certificate is replaced.
+const renewal = 30 * 24 * time.Hour
+
 // certificate returns the certificate of the TPM's key: the one that is kept beside
-// the state, or a new one, which only the TPM can get that holds both its keys.
+// the state, or a new one, which only the TPM can get that holds both its keys. One
+// that was cut off as it was written is none, and one that ends soon is replaced: the
+// device would be refused from then on.
 func (d *demonstration) certificate(ctx context.Context, a *tpmdevice.Attester) ([]byte, error) {
 	path := filepath.Join(d.dir, "attestation.der")
-	der, err := os.ReadFile(path)
-	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		return der, err
+	kept, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
 	}
+	now, left := d.now(), time.Duration(0)
+	if c, err := x509.ParseCertificate(kept); err == nil {
+		left = c.NotAfter.Sub(now)
+	}
+	if left > renewal {
+		return kept, nil
+	}
+	der, err := d.certified(ctx, a)
+	switch {
+	case err != nil && left > 0:
+		return kept, nil // there is time to ask again
+	case err != nil:
+		return nil, err
+	}
+	if err := os.WriteFile(path+".new", der, 0o600); err != nil {
+		return nil, err
+	}
+	return der, os.Rename(path+".new", path)
+}
+
+// certified has the bank certify the TPM's key.
+func (d *demonstration) certified(ctx context.Context, a *tpmdevice.Attester) ([]byte, error) {
 	var by certifier = d.merchant()
 	if d.bank != nil {
 		by = d.bank
@@ -132,8 +161,5 @@ func (d *demonstration) certificate(ctx context.Context, a *tpmdevice.Attester) 
 	if err != nil {
 		return nil, err
 	}
-	if der, err = by.Certify(ctx, number, opened); err != nil {
-		return nil, err
-	}
-	return der, os.WriteFile(path, der, 0o600)
+	return by.Certify(ctx, number, opened)
 }
