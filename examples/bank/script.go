@@ -244,7 +244,7 @@ func listScripts(ctx context.Context, o *bank.Operator, ref string, asJSON bool,
 		return json.NewEncoder(w).Encode(map[string]any{"scripts": list})
 	}
 	for _, l := range list {
-		fmt.Fprintf(w, "%6d  %-12s %-20s %-7s sent %d, refused %d  %s  %s\n", l.Script, l.Command, l.Card, l.State, l.Sent, l.Refused, l.Result, l.Ref)
+		fmt.Fprintf(w, "%6d  %-12s %-20s %-8s sent %d, refused %d  %s  %s\n", l.Script, l.Command, l.Card, l.State, l.Sent, l.Refused, l.Result, l.Ref)
 	}
 	return nil
 }

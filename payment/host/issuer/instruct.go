@@ -149,6 +149,9 @@ func (i *Issuer) owe(tx ledger.Tx, k *card, state *ledger.Card, s *ledger.Script
 	if len(template) > maxScripts {
 		return fmt.Errorf("%w: a script of %d bytes, terminals take %d", ErrInstruction, len(template), maxScripts)
 	}
+	if err := i.replace(tx, state, s); err != nil {
+		return err
+	}
 	if s.Number, err = tx.Next("script"); err != nil {
 		return err
 	}

@@ -285,7 +285,7 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		return Decision{}, err
 	}
 	if scripted {
-		scripts, err := i.scripts(tx, k, f, r.About)
+		scripts, err := i.scripts(tx, k, f, r)
 		if err != nil {
 			return Decision{}, err
 		}

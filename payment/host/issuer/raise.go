@@ -36,7 +36,7 @@ func (i *Issuer) Raise(ctx context.Context, tx ledger.Tx, ref string, approved t
 		limit = i.c.Limit
 	}
 	switch {
-	case state.Blocked:
+	case k.blocked || state.Blocked:
 		return no(CodeRestricted, "the card is blocked")
 	case expired(k.expiry, i.c.Now()):
 		return no(CodeExpired, "the card has expired")

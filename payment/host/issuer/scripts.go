@@ -101,7 +101,7 @@ func (i *Issuer) template(k *card, s script, t *transactionOf) ([]byte, error) {
 // scripts makes those of a card's scripts that go with an answer: the oldest
 // first, those before the card's last word before those after it, as many as
 // terminals take. What does not fit waits for the next answer.
-func (i *Issuer) scripts(tx ledger.Tx, k *card, f fields, about ledger.Key) ([]byte, error) {
+func (i *Issuer) scripts(tx ledger.Tx, k *card, f fields, r Request) ([]byte, error) {
 	open, err := openScripts(tx, k.ref)
 	if err != nil {
 		return nil, err
@@ -126,6 +126,10 @@ func (i *Issuer) scripts(tx ledger.Tx, k *card, f fields, about ledger.Key) ([]b
 		}
 	}
 	t := &transactionOf{Transaction: f.transaction()}
+	atc := f.card.ATC
+	if f.stale(r.Tapped) {
+		atc = 0
+	}
 	var out []byte
 	for _, s := range append(early, late...) {
 		b, err := i.template(k, s, t)
@@ -133,7 +137,7 @@ func (i *Issuer) scripts(tx ledger.Tx, k *card, f fields, about ledger.Key) ([]b
 			return nil, err
 		}
 		out = append(out, b...)
-		s.State, s.Authorisation, s.ATC, s.Changed = ledger.ScriptSent, about, f.card.ATC, i.c.Now()
+		s.State, s.Authorisation, s.ATC, s.Changed = ledger.ScriptSent, r.About, atc, i.c.Now()
 		s.Sent++
 		if err := tx.PutScript(s.Script); err != nil {
 			return nil, err
@@ -244,13 +248,16 @@ func (i *Issuer) refused(tx ledger.Tx, state *ledger.Card, s *ledger.Script) err
 
 // scriptsSeen is what a card says, under its cryptogram, of the scripts of the
 // last transaction: how many secured commands it processed at least, and whether
-// one failed. known is false for a layout that says nothing of it.
+// one failed. known is false for a layout that says nothing of it, and where the
+// last transaction was cut off: what the card remembers is then of one before it.
 func (f *fields) scriptsSeen() (n int, failed, known bool) {
 	d := tags.ParseIAD(f.card.IAD)
 	switch d.Format {
-	case tags.IADVisa, tags.IADCCD:
-		// Byte 4 (Book 3, Annex C7.3, for CCD; Visa's has the same there).
-		return int(d.CVR[3] >> 4), d.CVR[3]&0x08 != 0, true
+	case tags.IADVisa:
+		return int(d.CVR[3] >> 4), d.CVR[3]&0x08 != 0, d.CVR[2]&0x80 == 0
+	case tags.IADCCD:
+		// Book 3, Annex C7.3.
+		return int(d.CVR[3] >> 4), d.CVR[3]&0x08 != 0, d.CVR[1]&0x01 == 0
 	case tags.IADMChip:
 		// Byte 5: one script at least was received, and whether one failed.
 		return int(d.CVR[4] >> 1 & 1), d.CVR[4]&0x01 != 0, true
@@ -258,18 +265,29 @@ func (f *fields) scriptsSeen() (n int, failed, known bool) {
 	return 0, false, false
 }
 
+// stale reports whether a card may say next time what it says now of scripts, and
+// mean the same old ones: an M/Chip card does not tell that a transaction was cut
+// off, and of one that is tapped none is completed.
+func (f *fields) stale(tapped bool) bool {
+	n, failed, _ := f.scriptsSeen()
+	return (n > 0 || failed) && (tapped || tags.ParseIAD(f.card.IAD).Format == tags.IADMChip)
+}
+
 // remembered takes what the card remembers of the scripts that it was sent last,
 // where no message told: their terminal sent none, or it was lost.
 func (i *Issuer) remembered(tx ledger.Tx, k *card, state *ledger.Card, f fields) error {
 	n, failed, known := f.scriptsSeen()
-	open, err := openScripts(tx, k.ref)
-	if err != nil || !known {
+	if !known {
+		return nil
+	}
+	var all, last []script
+	err := tx.EachScript(k.ref, func(s ledger.Script) error { all = append(all, script{s}); return nil })
+	if err != nil {
 		return err
 	}
-	var last []script
-	for _, s := range open {
+	for _, s := range all {
 		switch {
-		case s.State != ledger.ScriptSent || s.ATC >= f.card.ATC:
+		case s.State != ledger.ScriptSent || s.ATC == 0 || s.ATC >= f.card.ATC:
 		case len(last) > 0 && s.ATC < last[0].ATC:
 		case len(last) > 0 && s.ATC > last[0].ATC:
 			last = []script{s}
@@ -278,7 +296,15 @@ func (i *Issuer) remembered(tx ledger.Tx, k *card, state *ledger.Card, f fields)
 		}
 	}
 	commands := 0
-	for _, s := range last {
+	for _, s := range all {
+		if len(last) == 0 || s.ATC != last[0].ATC || s.Authorisation != last[0].Authorisation {
+			continue
+		}
+		if s.State != ledger.ScriptSent {
+			// Of those that went together it is known what became of one: what
+			// the card counts may be that.
+			return nil
+		}
 		commands += s.commands()
 	}
 	switch {

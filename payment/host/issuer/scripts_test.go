@@ -250,8 +250,12 @@ func TestScriptsRemembered(t *testing.T) {
 		name string
 		cvr  byte
 		late bool
-		want []ledger.ScriptState
+		// before is byte 3 of the card's results: 80 is a transaction that was
+		// cut off, so that the count is of one before it.
+		before byte
+		want   []ledger.ScriptState
 	}{
+		{name: "cut off", cvr: 0x30, before: 0x80, want: []ledger.ScriptState{ledger.ScriptSent, ledger.ScriptSent}},
 		{name: "done", cvr: 0x30, want: []ledger.ScriptState{ledger.ScriptDone, ledger.ScriptDone}},
 		{name: "one too few", cvr: 0x20, want: []ledger.ScriptState{ledger.ScriptSent, ledger.ScriptSent}},
 		{name: "failed", cvr: 0x38, want: []ledger.ScriptState{ledger.ScriptSent, ledger.ScriptSent}},
@@ -263,7 +267,7 @@ func TestScriptsRemembered(t *testing.T) {
 			d.instruct(Instruction{Command: PutData, Objects: []byte{0x9F, 0x14, 1, 2, 0x9F, 0x23, 1, 2}})
 			d.atc = 100
 			d.ask("", CodeApproved)
-			d.alter = func(s *sayings) { s.iad[6] = c.cvr }
+			d.alter = func(s *sayings) { s.iad[5], s.iad[6] = c.before, c.cvr }
 			if c.late {
 				d.atc = 50
 			}

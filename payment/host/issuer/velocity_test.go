@@ -163,6 +163,22 @@ func TestVelocityFile(t *testing.T) {
 	}
 }
 
+// TestRaiseBlocked: a card that its file says is blocked holds no more.
+func TestRaiseBlocked(t *testing.T) {
+	d := newDesk(t, Config{}, line{more: `,"blocked":true`})
+	more := d.request(100, "").Amount
+	err := d.l.Update(t.Context(), func(tx ledger.Tx) error {
+		got, err := d.i.Raise(t.Context(), tx, d.k.ref, now, more, more)
+		if got.Code != CodeRestricted {
+			t.Errorf("code %s (%s), want %s", got.Code, got.Reason, CodeRestricted)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRaiseCounts: what is held more counts with its payment, on that one's day,
 // and as no payment of its own.
 func TestRaiseCounts(t *testing.T) {

@@ -15,6 +15,9 @@ const (
 	ScriptSent   ScriptState = "sent"   // it went with an answer; what the card did is not known
 	ScriptDone   ScriptState = "done"   // the card has carried it out
 	ScriptFailed ScriptState = "failed" // the card refused it so often that it is not sent again
+	// a later command sets what it was to set: it is not sent any more, though the
+	// card may have carried it out
+	ScriptReplaced ScriptState = "replaced"
 )
 
 // Open reports whether the card is still owed the command.
@@ -36,7 +39,8 @@ type Script struct {
 	Early bool
 	State ScriptState
 	// Authorisation is the request whose answer took it along last, ATC that
-	// request's transaction counter.
+	// request's transaction counter; zero where the card's next cryptogram can't
+	// tell whether it did this script or one before it.
 	Authorisation Key
 	ATC           uint16
 	// Sent counts how often it was sent, Refused how often the card refused it.
@@ -53,7 +57,7 @@ func (s *Script) Check() error {
 		return fmt.Errorf("%w: script without number, card or command", ErrInvalid)
 	}
 	switch s.State {
-	case ScriptOwed, ScriptSent, ScriptDone, ScriptFailed:
+	case ScriptOwed, ScriptSent, ScriptDone, ScriptFailed, ScriptReplaced:
 	default:
 		return fmt.Errorf("%w: script in no state", ErrInvalid)
 	}
