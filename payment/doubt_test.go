@@ -111,3 +111,51 @@ func TestNoFallbackForTheScreen(t *testing.T) {
 		})
 	}
 }
+
+// TestNoFallbackForTheReader: a reader that fails, or that another program holds,
+// is no chip that can't be read.
+func TestNoFallbackForTheReader(t *testing.T) {
+	service := errors.New("the reader's service is not running")
+	for _, c := range []struct {
+		name     string
+		err      error
+		fallback bool
+	}{
+		{"its service stopped", service, false},
+		{"none there", cardreader.ErrNoReader, false},
+		{"held by another program", cardreader.ErrBusy, false},
+		{"closed", cardreader.ErrClosed, false},
+		{"the card was taken out", cardreader.ErrCardRemoved, false},
+		{"the card does not answer", cardreader.ErrCardMute, true},
+		{"the card breaks the protocol", cardreader.ErrProtocol, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.entry = trade.EntryPolicy{Fallback: true}
+			var swipes atomic.Int32
+			rc := plain()
+			rc.reader = func(r cardreader.Reader) cardreader.Reader { return failing{r, c.err} }
+			rc.config = func(pc *payment.Config) { pc.Stripe = pulled{stripes(t, rc.profile), &swipes} }
+			r := w.rig(rc)
+			w.order("A-1", 1234)
+			got, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
+			want := int32(0)
+			if c.fallback {
+				want = 1
+			} else if !errors.Is(err, c.err) {
+				t.Errorf("error %v", err)
+			}
+			if swipes.Load() != want || (got.Entry == "fallback") != c.fallback {
+				t.Errorf("%d swipes, entry %q, %v", swipes.Load(), got.Entry, err)
+			}
+		})
+	}
+}
+
+// failing is a reader that brings no card.
+type failing struct {
+	cardreader.Reader
+	err error
+}
+
+func (f failing) Connect(context.Context) (cardreader.Card, error) { return nil, f.err }

@@ -118,18 +118,28 @@ func (p *run) putBack() {
 // unreadable reports whether a chip could not be read: it does not answer, answers
 // with what is no card's, or has no application in common with the terminal. A
 // card that was taken out, or is blocked, or lets its application not be used, was
-// read; so was one that has come as far as the cardholder's verification.
+// read; so was one that has come as far as the cardholder's verification. What
+// fails on this side, the reader, its service, the screen, says nothing of a chip:
+// whoever brings that about, the app for one, has no stripe read for it.
 func (p *run) unreadable(ctx context.Context, err error) bool {
-	switch {
-	case ctx.Err() != nil, !errors.Is(err, ErrCard), errors.Is(err, errChoice),
-		errors.Is(err, emv.ErrCardBlocked), errors.Is(err, emv.ErrNotUsable), errors.Is(err, cardreader.ErrCardRemoved),
-		errors.Is(err, cardreader.ErrNoReader), errors.Is(err, cardreader.ErrBusy), errors.Is(err, magstripe.ErrTrack):
+	if ctx.Err() != nil || !errors.Is(err, ErrCard) || !p.u.early() {
 		return false
-	case errors.Is(err, context.DeadlineExceeded):
-		var late *TimeoutError
-		return errors.As(err, &late) && late.Phase == PhaseCard && p.u.early()
 	}
-	return p.u.early()
+	for _, no := range []error{errChoice, emv.ErrCardBlocked, emv.ErrNotUsable, cardreader.ErrCardRemoved} {
+		if errors.Is(err, no) {
+			return false
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		var late *TimeoutError
+		return errors.As(err, &late) && late.Phase == PhaseCard
+	}
+	for _, yes := range []error{cardreader.ErrCardMute, cardreader.ErrProtocol, emv.ErrCard, emv.ErrNoApplication} {
+		if errors.Is(err, yes) {
+			return true
+		}
+	}
+	return false
 }
 
 // early reports whether the kernel has not come beyond reading the card's data.

@@ -257,6 +257,9 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			if warned := r.SW.SW1() == 0x62 || r.SW.SW1() == 0x63; !r.SW.OK() && r.SW != apdu.StatusFileInvalidated && (n == 0 || !warned) {
 				break
 			}
+			// 6283 is a blocked application, whatever it says of itself: passed
+			// over, and its longer forms looked for.
+			s.refused = s.refused || r.SW == apdu.StatusFileInvalidated
 			c, ok := s.named(r.Data)
 			if !ok || !bytes.HasPrefix(c.AID, app.AID) || slices.ContainsFunc(seen, func(b []byte) bool { return bytes.Equal(b, c.AID) }) {
 				// No name, another's, or a card that knows no next one and
@@ -265,9 +268,6 @@ func (s *Session) fromAIDs(ctx context.Context) ([]candidate, error) {
 			}
 			seen = append(seen, c.AID)
 			exact := len(c.AID) == len(app.AID)
-			// 6283 is a blocked application: passed over, and its longer
-			// forms looked for.
-			s.refused = s.refused || r.SW == apdu.StatusFileInvalidated
 			if r.SW.OK() && (exact || app.Partial) && !listed(list, c.AID) {
 				// The set of the name that fits best, as by the directory.
 				list = append(list, candidate{c, s.match(c.AID)})

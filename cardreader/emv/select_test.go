@@ -83,11 +83,11 @@ func TestSelection(t *testing.T) {
 		},
 		"application blocked": {
 			setup: func(b *bench) { b.card.select_ = map[string]string{testAID: "6283"} },
-			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNotUsable},
 		},
 		"application blocked, with its description": {
 			setup: func(b *bench) { b.card.select_ = map[string]string{testAID: fci(testAID, "") + "|6283"} },
-			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNoApplication},
+			want:  result{Commands: []string{dir, testAID}, Err: emv.ErrNotUsable},
 		},
 		"a blocked longer name, then a good one": {
 			setup: func(b *bench) {
@@ -205,7 +205,7 @@ func TestSelection(t *testing.T) {
 		},
 		"GPO refused: none left": {
 			setup: func(b *bench) { b.card.gpo = "6985" },
-			want:  result{Commands: []string{dir, testAID, testAID, "GPO"}, Err: emv.ErrNoApplication},
+			want:  result{Commands: []string{dir, testAID, testAID, "GPO"}, Err: emv.ErrNotUsable},
 		},
 		"FCI without its name drops its application": {
 			setup: func(b *bench) {
@@ -220,7 +220,7 @@ func TestSelection(t *testing.T) {
 				b.card.pse = []string{record(entry(testAID, "ONE", ""))}
 				b.card.select_[testAID] = fci(testAID, "9F38029F37")
 			},
-			want: result{Commands: []string{dir, "record 1", "record 2", testAID}, Err: emv.ErrNoApplication},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID}, Err: emv.ErrNotUsable},
 		},
 		"PDOL given twice": {
 			setup: func(b *bench) { b.card.select_[testAID] = fci(testAID, "9F38039F3704 9F38039F3704") },
@@ -251,7 +251,7 @@ func TestSelection(t *testing.T) {
 				b.card.pse = []string{record(entry(testAID, "ONE", ""))}
 				b.card.select_[testAID] = fci(otherAID, "")
 			},
-			want: result{Commands: []string{dir, "record 1", "record 2", testAID}, Err: emv.ErrNoApplication},
+			want: result{Commands: []string{dir, "record 1", "record 2", testAID}, Err: emv.ErrNotUsable},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestSelection(t *testing.T) {
 				got.Name = s.Outcome().Name()
 				s.Close()
 			}
-			for _, known := range []error{emv.ErrCardBlocked, emv.ErrNoApplication, emv.ErrCancelled} {
+			for _, known := range []error{emv.ErrCardBlocked, emv.ErrNotUsable, emv.ErrNoApplication, emv.ErrCancelled} {
 				if errors.Is(err, known) {
 					got.Err, err = known, nil
 				}

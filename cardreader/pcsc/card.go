@@ -221,7 +221,7 @@ func (c *Card) lose(err error) error {
 // removed tells a card that was torn out in the middle of a command from one
 // that is there and mute: the service has one code for both.
 func (c *Card) removed(ctx context.Context, err error) error {
-	if !errors.Is(err, cardreader.ErrCardMute) && !errors.Is(err, ErrUnpowered) {
+	if !errors.Is(err, cardreader.ErrCardMute) {
 		return err
 	}
 	ctx, stop := context.WithTimeout(ctx, goneTime)

@@ -15,8 +15,9 @@ var (
 	// -tags pcsc; on Linux and macOS that takes cgo, and on Linux the package
 	// libpcsclite-dev.
 	ErrNotBuilt = errors.New("pcsc: built without PC/SC; build with -tags pcsc, on Linux and macOS with cgo (CGO_ENABLED=1), on Linux with libpcsclite-dev too")
-	// ErrUnpowered: the card is in the reader and has no power.
-	ErrUnpowered = errors.New("pcsc: card has no power")
+	// ErrUnpowered: the card is in the reader and has no power, as one that did
+	// not answer may be said to have: it wraps cardreader.ErrCardMute.
+	ErrUnpowered = fmt.Errorf("pcsc: card has no power: %w", cardreader.ErrCardMute)
 )
 
 // Error is a return code of PC/SC.

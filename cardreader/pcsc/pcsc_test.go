@@ -193,6 +193,7 @@ func TestConnectErrors(t *testing.T) {
 		{"unpowered for a moment", []returnCode{codeUnpoweredCard, codeUnpoweredCard}, nil},
 		{"held for a moment", []returnCode{codeSharingViolation}, nil},
 		{"unpowered", many(codeUnpoweredCard), ErrUnpowered},
+		{"unpowered is mute", many(codeUnpoweredCard), cardreader.ErrCardMute},
 		{"held", many(codeSharingViolation), cardreader.ErrBusy},
 		{"mute", many(codeUnresponsiveCard), cardreader.ErrCardMute},
 		{"no protocol", many(codeProtoMismatch), cardreader.ErrProtocol},
