@@ -20,6 +20,9 @@ const (
 	ed25519Len = ed25519.PublicKeySize
 	// p256Len is an uncompressed point (SEC 1, 2.3.3).
 	p256Len = 65
+	// maxCertificate bounds what a peer wraps its key in, since a connection and a
+	// session hold on to it: TLS would take 256 KiB.
+	maxCertificate = 4 << 10
 )
 
 // PublicKey encodes a public key as channel.Identity and ServerKey have it: 32
@@ -68,6 +71,9 @@ func peerKey(s tls.ConnectionState) ([]byte, error) {
 	}
 	if len(s.PeerCertificates) != 1 {
 		return nil, fmt.Errorf("%w: %d certificates, want 1", channel.ErrPolicy, len(s.PeerCertificates))
+	}
+	if n := len(s.PeerCertificates[0].Raw); n > maxCertificate {
+		return nil, fmt.Errorf("%w: a certificate of %d bytes, want at most %d", channel.ErrPolicy, n, maxCertificate)
 	}
 	k, err := PublicKey(s.PeerCertificates[0].PublicKey)
 	if err != nil {

@@ -2,8 +2,13 @@ package tlschan
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +177,36 @@ func TestNothingToResume(t *testing.T) {
 		// Not every client that could is one that does.
 		if c.session != nil || len(m.held) != 0 && name != "not wanted" {
 			t.Errorf("%s: a session, at the server %d", name, len(m.held))
+		}
+	}
+}
+
+// TestLargeCertificate: what a client wraps its key in does not fill the server's
+// memory, with every session once more.
+func TestLargeCertificate(t *testing.T) {
+	for pad, good := range map[int]bool{0: true, 2 << 10: true, maxCertificate: false, 60 << 10: false} {
+		w, m := resumer(t)
+		c, s := w.pair(t)
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+			ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, pad)}},
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, c.c.Key.Public(), c.c.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.cert.Certificate = [][]byte{der}
+		client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
+		if good != (cerr == nil) || good != (serr == nil) || !good && !errors.Is(serr, channel.ErrPolicy) {
+			t.Errorf("%d bytes: %v, %v", len(der), cerr, serr)
+		}
+		if client != nil && server != nil {
+			_, _ = client.Close(), server.Close()
+		}
+		for _, v := range m.held {
+			if v.State.Len() > 2*maxCertificate {
+				t.Errorf("%d bytes: a session of %d", len(der), v.State.Len())
+			}
 		}
 	}
 }
