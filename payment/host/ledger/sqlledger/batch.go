@@ -114,7 +114,9 @@ func (l *Ledger) batch(ctx context.Context, s *session, jobs []*job) *session {
 		}
 	}
 	for _, j := range jobs {
-		if err != nil && j.err == nil && !j.panicked {
+		if err != nil && !j.panicked {
+			// Also for a job that ended itself: it may have seen what another
+			// wrote before it, which is not there.
 			j.err = err
 		}
 		close(j.done)
@@ -238,7 +240,7 @@ func (l *Ledger) job(ctx context.Context, s *session, c *chain, j *job, shared, 
 	// Where the database has given the whole transaction up, there is no
 	// savepoint to go back to.
 	if rerr := errors.Join(s.exec(ctx, "ROLLBACK TO SAVEPOINT job"), s.exec(ctx, "RELEASE SAVEPOINT job")); rerr != nil {
-		return false, fmt.Errorf("sqlledger: taking an update back: %w", rerr)
+		return false, fmt.Errorf("sqlledger: taking an update back (%v): %w", t.failed, rerr)
 	}
 	return false, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/host/ledger/ledgertest"
 	"github.com/payunit/payunit/payment/host/ledger/sqlledger/sqltest"
+	"github.com/payunit/payunit/payment/money"
 )
 
 // together has n updates wait while another one runs, so that they are carried
@@ -45,6 +46,53 @@ func together(t *testing.T, l *Ledger, n int, fn func(i int) func(ledger.Tx) err
 	}
 	wg.Wait()
 	return errs
+}
+
+// What a job of a batch says rests on what others of the batch wrote: it is not
+// said when that can't be committed.
+func TestBatchNotCommitted(t *testing.T) {
+	l := newStore(t).(store).Open(t).(*Ledger)
+	paid := errors.New("paid already")
+	eur, err := money.ByCode("EUR")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	errs := together(t, l, 3, func(int) func(ledger.Tx) error {
+		return func(x ledger.Tx) error {
+			// Whoever comes first writes, whoever comes then finds it there, and
+			// the last one has the commit fail.
+			switch _, err := x.Order("o1"); {
+			case errors.Is(err, ledger.ErrNotFound):
+				return x.PutOrder(ledger.Order{ID: "o1", Amount: money.New(100, eur), State: ledger.OrderOpen})
+			case err != nil:
+				return err
+			}
+			if seen++; seen == 1 {
+				return paid
+			}
+			s := x.(*tx)
+			if err := s.s.exec(s.ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
+				return err
+			}
+			return s.exec("booking", putPosting, 999, 0, "test", "EUR", 1)
+		}
+	})
+	failed := 0
+	for i, err := range errs {
+		if errors.Is(err, paid) {
+			t.Errorf("%d says %v, of what was not committed", i, err)
+		}
+		if err != nil {
+			failed++
+		}
+	}
+	if failed != len(errs) {
+		t.Errorf("%d of %d failed", failed, len(errs))
+	}
+	if err := l.View(t.Context(), func(x ledger.Tx) error { _, err := x.Order("o1"); return err }); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("the order: %v", err)
+	}
 }
 
 // Of a batch, those that fail leave nothing, and the others are there.
