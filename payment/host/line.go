@@ -47,7 +47,11 @@ func (s *Server) acquireFrom(ctx context.Context, l *Lower, m *acquirer.Message)
 		l.decipher(ctx, w)
 	}
 	var r reply
+	order, amount := w.m.Order, w.m.Amount
 	err := s.c.Ledger.Update(ctx, func(tx ledger.Tx) (err error) {
+		// As it came: the transaction may be run once more, and the name of an
+		// order is made of the name in the message.
+		w.m.Order, w.m.Amount = order, amount
 		if err = l.known(tx, w); err != nil {
 			return err
 		}
