@@ -23,28 +23,12 @@ func (p *run) keyCard(ctx context.Context, again bool) (trusted.KeyedCard, error
 	if err != nil {
 		return trusted.KeyedCard{}, err
 	}
-	if !luhn(c.PAN) || !month(c.Expiry) || !value(c.CVV2) {
+	if !c.PAN.Luhn() || !month(c.Expiry) || !value(c.CVV2) {
 		c.PAN.Wipe()
 		c.CVV2.Wipe()
 		return trusted.KeyedCard{}, errKeyed
 	}
 	return c, nil
-}
-
-// luhn reports whether a number's check digit is right (ISO/IEC 7812-1, Annex B).
-// A slip of a hand that enters it shows there.
-func luhn(pan secret.PAN) bool {
-	d, sum := pan.Reveal(), 0
-	for i := range d {
-		n := int(d[len(d)-1-i] - '0')
-		if i%2 == 1 {
-			if n *= 2; n > 9 {
-				n -= 9
-			}
-		}
-		sum += n
-	}
-	return len(d) > 0 && sum%10 == 0
 }
 
 func month(yymm string) bool {

@@ -108,6 +108,22 @@ func (p PAN) Truncated() string {
 	return string(out)
 }
 
+// Luhn reports whether the last digit checks the others (ISO/IEC 7812-1, Annex B):
+// the slip of a hand that enters a number shows there.
+func (p PAN) Luhn() bool {
+	d, sum := p.Reveal(), 0
+	for i := range d {
+		n := int(d[len(d)-1-i] - '0')
+		if i%2 == 1 {
+			if n *= 2; n > 9 {
+				n -= 9
+			}
+		}
+		sum += n
+	}
+	return len(d) > 0 && sum%10 == 0
+}
+
 // Equal compares in constant time for equal lengths.
 func (p PAN) Equal(o PAN) bool { return subtle.ConstantTimeCompare(p.Reveal(), o.Reveal()) == 1 }
 

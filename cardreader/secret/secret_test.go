@@ -38,6 +38,32 @@ func TestMasking(t *testing.T) {
 	}
 }
 
+// TestLuhn: numbers that check, each single digit of them changed, and each pair of neighbours that a slip exchanges, 09 and 90 excepted.
+func TestLuhn(t *testing.T) {
+	for _, number := range []string{"4761739001010010", "371449635398431", "79927398713", "12345674"} {
+		if !newPAN(t, number).Luhn() {
+			t.Errorf("%s is refused", number)
+		}
+		for i := range number {
+			b := []byte(number)
+			b[i] = '0' + (b[i]-'0'+1)%10
+			if newPAN(t, string(b)).Luhn() {
+				t.Errorf("%s is taken for %s", b, number)
+			}
+			if b = []byte(number); i == 0 || b[i] == b[i-1] || b[i]+b[i-1] == '0'+'9' && (b[i] == '0' || b[i] == '9') {
+				continue
+			}
+			b[i], b[i-1] = b[i-1], b[i]
+			if newPAN(t, string(b)).Luhn() {
+				t.Errorf("%s is taken for %s", b, number)
+			}
+		}
+	}
+	if (secret.PAN{}).Luhn() {
+		t.Error("no number is one")
+	}
+}
+
 func TestPANFromCN(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"4761739001010010", "4761739001010010"},

@@ -163,7 +163,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		if o.kind != trade.Sale || o.tip.Minor <= 0 || o.cassette {
 			return bad("-tip is an amount over zero, for a sale, without -cassette")
 		}
-		// The text terminal asks for no tip: the scripted cardholder gives one.
+		// It says how much: nobody is asked at the text terminal.
 		o.asks = false
 	}
 	if o.kind == trade.Cashback {
@@ -233,7 +233,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return bad("-entry %s is for the software card at -interface contact, and without -cassette", o.entry)
 	}
 	if o.entry == entryManual {
-		// The text terminal takes no number by hand: the scripted cardholder does.
+		// The software card's number is entered: nobody is asked for one.
 		o.asks = false
 	}
 	if enrols != "" {

@@ -37,6 +37,15 @@ const (
 	PINLastTry        trusted.Message = "pin-last-try"
 	PINLetters        trusted.Message = "pin-letters"
 	PINDigits         trusted.Message = "pin-digits"
+	CardNumber        trusted.Message = "card-number"
+	CardExpiry        trusted.Message = "card-expiry"
+	CardCode          trusted.Message = "card-code"
+	WrongNumber       trusted.Message = "wrong-number"
+	WrongExpiry       trusted.Message = "wrong-expiry"
+	WrongCode         trusted.Message = "wrong-code"
+	AddTip            trusted.Message = "add-tip" // Params: "amount"
+	TipForms          trusted.Message = "tip-forms"
+	WrongTip          trusted.Message = "wrong-tip"
 	KeyYes            trusted.Message = "key-yes" // one letter
 	KeyNo             trusted.Message = "key-no"  // one letter
 	KeyOK             trusted.Message = "key-ok"

@@ -1,9 +1,9 @@
 // Package console is a trusted.UI and a PIN panel on a text terminal of 40
-// columns or more, in the languages of trusted/catalogue. On a real terminal
-// keys are read one by one and unechoed, keys that were pressed before a
-// question stood on the screen answer nothing, and the PIN is entered on a
-// screen of its own that is wiped afterwards; on anything else it works line by
-// line.
+// columns or more, in the languages of trusted/catalogue, on which a tip can be
+// added and a card's data entered by hand. On a real terminal keys are read one by
+// one and unechoed, keys that were pressed before a question stood on the screen
+// answer nothing, and PIN and card data are entered on a screen of its own that is
+// wiped afterwards; on anything else it works line by line.
 //
 // An ordinary terminal is no PIN entry device: whoever can see the screen and
 // the keys sees the PIN. The package says so by its assurance level.
@@ -57,12 +57,18 @@ type Console struct {
 	language string
 	columns  int
 	// fd is In's file descriptor when In and Out are terminals, else -1.
-	fd     int
+	fd int
+	// echo is In's file descriptor when In alone is a terminal, which then
+	// shows what is typed line by line unless it is told not to; else -1.
+	echo   int
 	settle time.Duration
 
 	turn  sync.Mutex
 	start sync.Once
 	keys  chan key
+	// rest says that what comes up to the end of the line belongs to a question
+	// that was given up. Who has the turn sets and reads it.
+	rest bool
 }
 
 // key is a byte of input and when it came.
@@ -85,13 +91,15 @@ func New(c Config) *Console {
 	if c.Out == nil {
 		c.Out = os.Stdout
 	}
-	fd := -1
+	fd, echo := -1, -1
 	if in, ok := terminal(c.In); ok {
 		if _, ok := terminal(c.Out); ok {
 			fd = in
+		} else {
+			echo = in
 		}
 	}
-	return &Console{in: c.In, out: c.Out, language: catalogue.Choose(nil, c.Language), columns: c.Columns, fd: fd, settle: settle, keys: make(chan key)}
+	return &Console{in: c.In, out: c.Out, language: catalogue.Choose(nil, c.Language), columns: c.Columns, fd: fd, echo: echo, settle: settle, keys: make(chan key)}
 }
 
 func terminal(x any) (fd int, ok bool) {
@@ -133,6 +141,10 @@ func (c *Console) key(ctx context.Context, after time.Time) (byte, error) {
 			if !ok {
 				return 0, ErrInputClosed
 			}
+			if c.rest {
+				c.rest = !c.ends(k.b)
+				continue
+			}
 			if k.at.Before(after) {
 				continue
 			}
@@ -171,11 +183,15 @@ func (c *Console) raw() (restore func() error, err error) {
 	if c.fd < 0 {
 		return func() error { return nil }, nil
 	}
-	old, err := term.MakeRaw(c.fd)
+	return raw(c.fd)
+}
+
+func raw(fd int) (restore func() error, err error) {
+	old, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, fmt.Errorf("console: terminal mode: %w", err)
 	}
-	return func() error { return term.Restore(c.fd, old) }, nil
+	return func() error { return term.Restore(fd, old) }, nil
 }
 
 // drawn is the moment from which on keys answer what was just drawn.

@@ -19,11 +19,12 @@ var _ softpad.Panel = (*Console)(nil)
 // cellKeys are the keyboard keys of the cells, which lie as the cells do.
 const cellKeys = "qweasdzxcv"
 
-// Sequences of ECMA-48 and of xterm: the other screen, which has no history, and
-// back from it.
+// Sequences of ECMA-48 and of xterm: the other screen, which has no history, back
+// from it, and an empty screen or line.
 const (
 	otherScreen = "\x1b[?1049h\x1b[2J\x1b[H"
 	backAgain   = "\x1b[2J\x1b[H\x1b[?1049l"
+	wipeScreen  = "\x1b[2J\x1b[H"
 	wipeLine    = "\r\x1b[2K"
 )
 
