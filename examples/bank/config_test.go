@@ -132,6 +132,7 @@ func TestConfiguration(t *testing.T) {
 	}{
 		{[]string{"config"}, 2, "-version"},
 		{[]string{"config", "-version", "1", "-out", at("x"), "y"}, 2, "-version"},
+		{[]string{"config", "-version", "20261125", "-out", at("x")}, 1, "by one"},
 		{[]string{"config", "-version", "1", "-out", at("x"), "-list", "other"}, 1, "other"},
 		{[]string{"config", "-version", "1", "-out", at("x"), "-keys", after, "-list", "next"}, 1, "server_key_next"},
 		{[]string{"config", "-version", "1", "-out", at("x"), "-signer", after}, 1, "signing key"},

@@ -220,8 +220,9 @@ func (s Statement) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(again.Keys) != len(s.Keys) || again.Name != s.Name {
-		return nil, refuse(ReasonFormat, "a length is out of bounds")
+	same := func(a, b Key) bool { return a.Suite == b.Suite && slices.Equal(a.Public, b.Public) }
+	if !slices.EqualFunc(again.Keys, s.Keys, same) || again.Name != s.Name {
+		return nil, refuse(ReasonFormat, "a length is out of bounds, or a key's is not its suite's")
 	}
 	return b, nil
 }

@@ -212,3 +212,20 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestSignMisfits: two keys whose lengths are each wrong and right together are not
+// signed as two others.
+func TestSignMisfits(t *testing.T) {
+	s := statement(1)
+	k := s.Keys[0]
+	// So that what is read shifted by a byte makes sense: times that end in 0 and
+	// in the suite's number.
+	k.From, k.Until = time.Unix(0x6A000000, 0), time.Unix(0x6B000001, 0)
+	k.Public = append(bytes.Repeat([]byte{0xB1}, 32), 0)
+	l := s.Keys[0]
+	l.Public = l.Public[:31]
+	s.Keys = []Key{k, l}
+	if _, err := Sign(s, signer(1)); reason(err) != ReasonFormat {
+		t.Errorf("signed: %v", err)
+	}
+}

@@ -14,8 +14,9 @@ import (
 	"github.com/payunit/payunit/trusted"
 )
 
-// maxStep bounds how many versions a unit goes forward at once: it counts each.
-const maxStep = 4096
+// MaxStep bounds how many versions a unit goes forward at once: it counts each. A new
+// unit counts from 0, and takes none of a greater version.
+const MaxStep = 4096
 
 // StoreConfig makes a Store.
 type StoreConfig struct {
@@ -164,8 +165,8 @@ func (s *Store) valueLocked(ctx context.Context) (n uint64, known bool, err erro
 }
 
 func (s *Store) countLocked(ctx context.Context, from, to uint64) error {
-	if to-from > maxStep {
-		return refuse(ReasonVersion, "version %d follows %d: a unit goes forward by %d at most", to, from, maxStep)
+	if to-from > MaxStep {
+		return refuse(ReasonVersion, "version %d follows %d: a unit goes forward by %d at most", to, from, MaxStep)
 	}
 	for from < to {
 		n, err := s.c.Counter.Next(ctx, s.name)
@@ -219,8 +220,8 @@ func (s *Store) Take(ctx context.Context, b []byte) (changed bool, err error) {
 	if newest = max(newest, counted); st.Version < newest {
 		return false, rolledBack("version %d is offered, and %d was taken", st.Version, newest)
 	}
-	if (known || newest > 0) && st.Version-newest > maxStep {
-		return false, refuse(ReasonVersion, "version %d follows %d: a unit goes forward by %d at most", st.Version, newest, maxStep)
+	if (known || newest > 0) && st.Version-newest > MaxStep {
+		return false, refuse(ReasonVersion, "version %d follows %d: a unit goes forward by %d at most", st.Version, newest, MaxStep)
 	}
 	// The record goes first: cut off here, it is ahead of the count, which the
 	// next load mends. The other way round it would look rolled back.

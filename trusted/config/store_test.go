@@ -116,7 +116,7 @@ func TestStore(t *testing.T) {
 		"altered":         {altered, ReasonSignature},
 		"expired":         {sign(t, expired, signer(1)), ReasonExpired},
 		"of the future":   {sign(t, early, signer(1)), ReasonEarly},
-		"too far ahead":   {sign(t, statement(3+maxStep+1), signer(1)), ReasonVersion},
+		"too far ahead":   {sign(t, statement(3+MaxStep+1), signer(1)), ReasonVersion},
 		"nothing":         {nil, ReasonFormat},
 		"longer than any": {make([]byte, MaxSigned+1), ReasonFormat},
 	} {
@@ -224,10 +224,10 @@ func TestCounterThatCannotBeRead(t *testing.T) {
 			t.Errorf("older: %v", err)
 		}
 		// Nor does a number that was mistaken lock the unit out from all after it.
-		if _, err := s.Take(t.Context(), sign(t, statement(9000+maxStep+1), signer(1))); reason(err) != ReasonVersion {
+		if _, err := s.Take(t.Context(), sign(t, statement(9000+MaxStep+1), signer(1))); reason(err) != ReasonVersion {
 			t.Errorf("too far ahead: %v", err)
 		}
-		take(t, s, sign(t, statement(9000+maxStep), signer(1)))
+		take(t, s, sign(t, statement(9000+MaxStep), signer(1)))
 	}
 }
 

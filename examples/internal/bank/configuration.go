@@ -29,6 +29,9 @@ type Configuration struct {
 // Sign makes the bank's configuration: the keys named, and the one for TLS where
 // there is one. The private keys are not used.
 func (c Configuration) Sign(k demo.Keys, signer ed25519.PrivateKey) ([]byte, error) {
+	if c.Version > config.MaxStep {
+		return nil, fmt.Errorf("bank: version %d: versions count by one, and a new unit takes none above %d", c.Version, config.MaxStep)
+	}
 	s := config.Statement{
 		Version: c.Version, Name: c.Name, Issued: c.Issued, Expires: c.Expires,
 		Purposes: config.Allow(channel.PurposePay, channel.PurposeEnrol, channel.PurposeResume), Suites: []config.Suite{config.SuiteX25519},
