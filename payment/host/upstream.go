@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/acquirer/link"
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -312,7 +313,9 @@ func (s *Server) giveUp(tx ledger.Tx, w *work, a *ledger.Authorisation) error {
 	return s.due(tx, w, outgoingID("reversal", a.Key))
 }
 
-// pass owes the acquirer above what a terminal's advice or reversal did here.
+// pass owes the acquirer above what a terminal's advice or reversal did here. It
+// waits in the ledger, where nothing of a card is in clear: the request that it
+// names says which card it is about.
 func (s *Server) pass(tx ledger.Tx, w *work, a *ledger.Authorisation, what string) error {
 	if s.c.Upstream == nil || offline(w.m) {
 		return nil
@@ -320,6 +323,11 @@ func (s *Server) pass(tx ledger.Tx, w *work, a *ledger.Authorisation, what strin
 	m := w.m.Clone()
 	defer m.Wipe()
 	m.MAC, m.MACKSN = nil, nil
+	m.PAN.Wipe()
+	m.Track2.Wipe()
+	m.CVV2.Wipe()
+	clear(m.PINBlock)
+	m.PAN, m.Track2, m.CVV2, m.Expiry, m.PINBlock, m.PINKSN, m.PINFormat = secret.PAN{}, secret.Track2{}, secret.Bytes{}, "", nil, nil, 0
 	m.MTI = m.MTI[:3] + "0"
 	m.ICC = lastWord(w.m.ICC)
 	return s.owe(tx, w, what, a.Key, m, w.now)
