@@ -68,6 +68,8 @@ type Zone struct {
 type zoneKeys struct {
 	pin, mac *keyblock.Key
 	until    time.Time
+	// pinBlock and macBlock are what they were read from.
+	pinBlock, macBlock string
 }
 
 // Usages of working keys in the ledger.
@@ -134,6 +136,8 @@ func (z *Zone) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrZone, err)
 	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
 	keys := map[uint64]*zoneKeys{}
 	var newest uint64
 	for _, k := range list {
@@ -142,11 +146,20 @@ func (z *Zone) load(ctx context.Context) error {
 			pair = &zoneKeys{until: k.Until}
 			keys[k.Number] = pair
 		}
-		into, usage := &pair.mac, "M6"
-		if k.Usage == zonePIN {
-			into, usage = &pair.pin, "P0"
+		into, block, usage := &pair.mac, &pair.macBlock, "M6"
+		have, from := (*keyblock.Key)(nil), ""
+		if old := z.keys[k.Number]; old != nil {
+			have, from = old.mac, old.macBlock
 		}
-		if *into, err = z.open(k.Block, usage); err != nil {
+		if k.Usage == zonePIN {
+			into, block, usage = &pair.pin, &pair.pinBlock, "P0"
+			if old := z.keys[k.Number]; old != nil {
+				have, from = old.pin, old.pinBlock
+			}
+		}
+		if *block = k.Block; have != nil && from == k.Block {
+			*into = have // so that no copy of a key is left behind each time
+		} else if *into, err = z.open(k.Block, usage); err != nil {
 			return err
 		}
 		newest = max(newest, k.Number)
@@ -156,9 +169,15 @@ func (z *Zone) load(ctx context.Context) error {
 			return fmt.Errorf("%w: one of the keys of number %d is missing", ErrZone, n)
 		}
 	}
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.keys, z.newest, z.read = keys, newest, z.c.Now()
+	now := z.c.Now()
+	for n, old := range z.keys {
+		// Whoever still has them at hand is done by then.
+		if keys[n] == nil && !old.until.IsZero() && now.Sub(old.until) > z.c.Grace {
+			old.pin.Wipe()
+			old.mac.Wipe()
+		}
+	}
+	z.keys, z.newest, z.read = keys, newest, now
 	return nil
 }
 
@@ -249,7 +268,7 @@ func (z *Zone) Open(ctx context.Context, d *acquirer.Dialect, b []byte) (*acquir
 				return fmt.Errorf("%w: under keys that are not taken", acquirer.ErrMAC)
 			}
 			key, used = k.mac, number
-		case some && m.NetworkCode != acquirer.NetworkKey:
+		case some && !asksForKeys(m):
 			return fmt.Errorf("%w: under the initial key, which is over", acquirer.ErrMAC)
 		}
 		if err := key.VerifyMAC(data, mac.Padding1, code); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/acquirer/link"
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -230,6 +231,43 @@ func TestZoneRotates(t *testing.T) {
 	u.want("by other servers", u.sale("o4", 100, testPIN), codeApproved)
 }
 
+// TestZoneKeysOnce: a key is unwrapped once, however often the ledger is read, and
+// wiped when it is over.
+func TestZoneKeysOnce(t *testing.T) {
+	c := newZoned(t, false)
+	u := c.enrol(1, 4)
+	c.exchangeKeys()
+	z := c.s.c.UpstreamZone
+	if err := z.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := z.keys[1]
+	for range 3 {
+		c.passes(zoneFresh)
+		if err := z.load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := z.keys[1]; again.pin != first.pin || again.mac != first.mac {
+		t.Error("the keys were unwrapped anew")
+	}
+	c.exchangeKeys()
+	u.want("under the second", u.sale("o1", 100, testPIN), codeApproved)
+	c.passes(time.Hour)
+	c.exchangeKeys()
+	if z.keys[1] != nil {
+		t.Fatal("the first keys are kept")
+	}
+	for what, k := range map[string]*keyblock.Key{"PIN": first.pin, "MAC": first.mac} {
+		if _, err := k.MAC([]byte{1}, mac.Padding1); what == "MAC" && !errors.Is(err, keyblock.ErrKey) {
+			t.Errorf("the first %s key: %v", what, err)
+		}
+		if _, err := k.EncryptPIN(4, secret.CopyBytes([]byte("1234")), secret.PAN{}, c.s.c.Rand); what == "PIN" && !errors.Is(err, keyblock.ErrKey) {
+			t.Errorf("the first %s key: %v", what, err)
+		}
+	}
+}
+
 // TestZoneInterrupted: whatever is lost of an exchange, both ends go on, and the
 // next one succeeds.
 func TestZoneInterrupted(t *testing.T) {
@@ -276,15 +314,31 @@ func TestZoneInitial(t *testing.T) {
 	if c.above(seal(acquirer.NetworkEcho)) != nil || !errors.Is(c.refusedAbove, acquirer.ErrMAC) {
 		t.Errorf("an echo under the initial key: %v", c.refusedAbove)
 	}
+	// A payment that calls itself an exchange of keys is none.
+	m := c.enrol(1, 4).sale("o1", 100, "")
+	m.MAC, m.MACKSN, m.NetworkCode = nil, nil, acquirer.NetworkKey
+	b, err := c.s.c.Dialect.Seal(m, func(data []byte) ([]byte, error) {
+		code, err := forgot.c.Initial.MAC(data, mac.Padding1)
+		if err != nil {
+			return nil, err
+		}
+		return code[:8], nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.above(b) != nil || !errors.Is(c.refusedAbove, acquirer.ErrMAC) {
+		t.Errorf("a payment under the initial key: %v", c.refusedAbove)
+	}
 	answer := c.above(seal(acquirer.NetworkKey))
 	if answer == nil {
 		t.Fatalf("an exchange under the initial key: %v", c.refusedAbove)
 	}
-	m, err := forgot.Open(t.Context(), c.s.c.Dialect, answer)
+	got, err := forgot.Open(t.Context(), c.s.c.Dialect, answer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := forgot.take(t.Context(), m.Extra[keysField]); err != nil {
+	if err := forgot.take(t.Context(), got.Extra[keysField]); err != nil {
 		t.Fatal(err)
 	}
 	if c.above(seal(acquirer.NetworkEcho)) == nil {
