@@ -100,6 +100,9 @@ func arguments(args []string) []string {
 
 // record begins a cassette in the file of -trace.
 func (d *demonstration) record() error {
+	if t, err := d.terminalData(); err == nil && t.Exceptions.Len() > 0 && d.o.passphrase == "" {
+		return errors.New("-cassette: the exceptions of the terminal file are card numbers, which only a sealed cassette holds: give -passphrase-file")
+	}
 	f, err := os.OpenFile(d.o.trace, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("-trace: %w", err)

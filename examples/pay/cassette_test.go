@@ -151,6 +151,24 @@ func TestCassetteMustBeSealed(t *testing.T) {
 	}
 }
 
+// TestExceptionsAreSealed: the numbers of a terminal file's exceptions are other
+// people's cards.
+func TestExceptionsAreSealed(t *testing.T) {
+	dir := t.TempDir()
+	terminal, file := filepath.Join(dir, "terminal.json"), filepath.Join(dir, "t.jsonl")
+	listed := bytes.Replace(terminalFile, []byte(`"applications"`), []byte(`"exceptions": ["5413330089070016"], "applications"`), 1)
+	if err := os.WriteFile(terminal, listed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := pay(t, "-cassette", "-trace", file, "-terminal", terminal)
+	if code != exitError || !strings.Contains(errs, "-passphrase-file") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if b, err := os.ReadFile(file); err == nil && bytes.Contains(b, []byte("5413330089070016")) {
+		t.Error("a listed number is in the cassette")
+	}
+}
+
 // TestPassphraseNeedsCassette: what a passphrase does not seal is not recorded as
 // if it did.
 func TestPassphraseNeedsCassette(t *testing.T) {
