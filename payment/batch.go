@@ -53,6 +53,9 @@ type Settlement struct {
 	Number uint64 `json:"number"`
 	// Currencies are its settlements; none when there was nothing to settle.
 	Currencies []Settled `json:"currencies"`
+	// Refused are the debts that the server has refused for good; no total of
+	// this unit has them in it.
+	Refused []RefusedDebt `json:"refused"`
 }
 
 // CloseBatch settles what was paid since the last time: it compares the unit's
@@ -69,7 +72,8 @@ func (u *Unit) CloseBatch(ctx context.Context) (Settlement, error) {
 	defer u.busy.release()
 	l := u.newLine()
 	defer l.close()
-	if _, err := u.settle(ctx, l); err != nil {
+	rep, err := u.settle(ctx, l)
+	if err != nil {
 		return Settlement{}, err
 	}
 	n, err := u.journal.Batch(ctx)
@@ -80,7 +84,7 @@ func (u *Unit) CloseBatch(ctx context.Context) (Settlement, error) {
 	if err != nil {
 		return Settlement{}, err
 	}
-	out := Settlement{Number: n, Currencies: []Settled{}}
+	out := Settlement{Number: n, Currencies: []Settled{}, Refused: rep.Refused}
 	for _, batch := range byCurrency(items) {
 		s, err := u.closeCurrency(ctx, l, n, batch)
 		if err != nil {

@@ -65,7 +65,7 @@ func TestCloseBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := payment.Settlement{Currencies: []payment.Settled{{Currency: "EUR", Unit: dayTotals, Server: dayTotals, Agreed: true, Missing: []string{}}}}
+	want := payment.Settlement{Currencies: []payment.Settled{{Currency: "EUR", Unit: dayTotals, Server: dayTotals, Agreed: true, Missing: []string{}}}, Refused: []payment.RefusedDebt{}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

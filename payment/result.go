@@ -113,4 +113,7 @@ type Report struct {
 	Settled []Result `json:"settled"`
 	// Pending are the orders that still owe a reversal or a completion.
 	Pending []string `json:"pending"`
+	// Refused are the debts that the server has refused for good, now or
+	// before: see RefusedDebt.
+	Refused []RefusedDebt `json:"refused"`
 }

@@ -182,10 +182,18 @@ func (p *run) paidBefore(ctx context.Context) (Result, bool, error) {
 	if err != nil {
 		return Result{}, false, err
 	}
-	if owed {
+	if owed && !e.Refused {
 		if _, err := p.u.settle(ctx, p.line); err != nil {
 			return Result{}, false, err
 		}
+		// The server may have refused it for good just now.
+		if e, owed, err = p.u.journal.Entry(ctx, p.order.ID); err != nil {
+			return Result{}, false, err
+		}
+		e.Wipe()
+	}
+	if owed && e.Refused {
+		return Result{}, false, &RefusedError{p.u.refusedDebt(e)}
 	}
 	b, ok, err := p.u.journal.Result(ctx, p.order.ID)
 	if err != nil || !ok {

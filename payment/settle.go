@@ -21,7 +21,8 @@ var errReply = errors.New("payment: reply does not belong to the request")
 // Recover settles what earlier payments owe: it sends their reversals and
 // completions until each is acknowledged. It is to be called when the app
 // starts; Pay does it too before it asks for anything new. What could not be
-// settled is in Report.Pending and stays owed. Errors: ErrBusy, those of the
+// settled is in Report.Pending and stays owed; what the server has refused five
+// times is in Report.Refused, and not sent any more. Errors: ErrBusy, those of the
 // storage, or one that wraps ctx.Err().
 func (u *Unit) Recover(ctx context.Context) (Report, error) {
 	if err := u.busy.take(BusyError{Doing: "recover", Since: u.c.Now()}); err != nil {
@@ -40,7 +41,7 @@ func (u *Unit) Recover(ctx context.Context) (Report, error) {
 // settle sends every debt. It goes on after one that the server does not take,
 // and ends with ErrOwed when any is left.
 func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
-	rep := Report{Settled: []Result{}, Pending: []string{}}
+	rep := Report{Settled: []Result{}, Pending: []string{}, Refused: []RefusedDebt{}}
 	entries, err := u.journal.Pending(ctx)
 	if err != nil {
 		return rep, err
@@ -61,6 +62,10 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 			rep.Settled = append(rep.Settled, no.result(e))
 			continue
 		}
+		if errors.Is(err, ErrRefused) {
+			u.tell(PhaseRecover, "%v", err)
+			continue
+		}
 		if err != nil {
 			u.tell(PhaseRecover, "order %s still owes it: %v", e.Order, err)
 			rep.Pending = append(rep.Pending, e.Order)
@@ -73,6 +78,9 @@ func (u *Unit) settle(ctx context.Context, l *line) (Report, error) {
 		}
 		u.tell(PhaseRecover, "order %s is settled: %s", e.Order, ending(r))
 		rep.Settled = append(rep.Settled, r)
+	}
+	if rep.Refused, err = u.refused(ctx); err != nil {
+		return rep, err
 	}
 	if last != nil {
 		return rep, fmt.Errorf("%w: %d of %d: %w", ErrOwed, len(rep.Pending), len(entries), last)
@@ -151,6 +159,13 @@ func (u *Unit) send(ctx context.Context, l *line, e *journal.Entry) error {
 		return &refused{code: resp.ResponseCode, text: text}
 	}
 	if !ok {
+		code.Code = resp.ResponseCode
+		if err := u.noted(ctx, e, code); err != nil {
+			return err
+		}
+		if e.Refused {
+			return &RefusedError{u.refusedDebt(*e)}
+		}
 		return fmt.Errorf("%w: the %s was answered with %s (%s)", ErrServer, what, resp.ResponseCode, text)
 	}
 	u.tell(phase, "the server acknowledges the %s", what)

@@ -162,8 +162,8 @@ func (u *Unit) tell(p Phase, format string, a ...any) {
 // outcome, and an error when a step could not be carried out before anything
 // was requested: then nothing was charged. Exactly one event with Final set is
 // observed. Errors: ErrBusy, ErrOrder, ErrAlreadyPaid, ErrVoided, ErrOrderPending,
-// ErrUnsupported, ErrServer, ErrCard, ErrOwed, those of the trusted modules, or
-// one that wraps ctx.Err().
+// ErrUnsupported, ErrServer, ErrCard, ErrOwed, ErrRefused, those of the trusted
+// modules, or one that wraps ctx.Err().
 func (u *Unit) Pay(ctx context.Context, o Order) (Result, error) {
 	began := u.c.Now()
 	if err := u.busy.take(BusyError{Doing: "pay", Order: o.ID, State: StateAsking, Since: began}); err != nil {

@@ -369,6 +369,18 @@ func (d *demonstration) cardholder(stdin *os.File, stdout io.Writer) (trusted.UI
 	return h, h, nil
 }
 
+// sendAgain makes what the bank has refused owed again, where that is wanted.
+func (d *demonstration) sendAgain(ctx context.Context) error {
+	if !d.o.again {
+		return nil
+	}
+	list, err := d.unit.Refused(ctx)
+	for _, r := range list {
+		err = errors.Join(err, d.unit.SendAgain(ctx, r.Order))
+	}
+	return err
+}
+
 // carryOut makes the payment, or settles what is owed.
 func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.Report, error) {
 	if d.fault.name == faultLinkDown {
@@ -378,6 +390,9 @@ func (d *demonstration) carryOut(ctx context.Context) (payment.Result, *payment.
 		return payment.Result{}, &payment.Report{}, d.ceremony(ctx)
 	}
 	if d.o.recover {
+		if err := d.sendAgain(ctx); err != nil {
+			return payment.Result{}, nil, err
+		}
 		rep, err := d.unit.Recover(ctx)
 		return payment.Result{}, &rep, err
 	}

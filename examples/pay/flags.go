@@ -50,6 +50,7 @@ type options struct {
 	now        time.Time
 	json       bool
 	recover    bool
+	again      bool
 	enrol      bool
 	rotate     bool
 	settle     bool
@@ -112,6 +113,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.BoolVar(&o.settle, "settle", false, "make no payment: close the batch of those in -state, and compare totals with the bank")
 	f.StringVar(&enrols, "enrol", "", "make no payment: enrol the new unit in -state under this code, from bank activate")
 	f.BoolVar(&o.rotate, "rotate", false, "make no payment: change the keys of the unit in -state for new ones of the bank's")
+	f.BoolVar(&o.again, "again", false, "with -recover: what the bank has refused for good is sent once more")
 	f.BoolVar(&o.recover, "recover", false, "make no payment: settle what earlier ones in -state owe")
 	f.StringVar(&o.fault, "fault", "", "what goes wrong, listed below")
 	f.StringVar(&o.cancelAt, "cancel", "", "confirm|pin: where the cardholder presses cancel")
@@ -244,6 +246,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if (o.enrol || o.rotate) && (o.state == "" || o.recover || o.settle) {
 		return bad("-enrol and -rotate need -state, the folder of the unit, and no -recover and no -settle")
+	}
+	if o.again && !o.recover {
+		return bad("-again goes with -recover")
 	}
 	if o.recover && o.state == "" {
 		return bad("-recover needs -state: the folder of the unit that owes something")

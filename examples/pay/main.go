@@ -121,10 +121,21 @@ func recovered(rep payment.Report, asJSON bool, stdout, stderr io.Writer) int {
 	} else {
 		fmt.Fprintf(stdout, "\n%d settled, %d still owed\n", len(rep.Settled), len(rep.Pending))
 	}
-	if len(rep.Pending) > 0 {
+	if !asJSON {
+		refused(rep.Refused, stdout)
+	}
+	if len(rep.Pending)+len(rep.Refused) > 0 {
 		return exitUnknown
 	}
 	return exitDone
+}
+
+// refused names the debts that the bank has refused for good.
+func refused(list []payment.RefusedDebt, stdout io.Writer) {
+	for _, d := range list {
+		fmt.Fprintf(stdout, "REFUSED BY THE BANK: the %s of order %s, %s %s, reference %s, %d times: %s (%s); it is kept, and -recover -again sends it once more\n",
+			d.Owes, d.Order, d.Amount, d.Currency, d.RRN, d.Refusals, d.ResponseCode, d.Text)
+	}
 }
 
 // settled shows a settlement: the totals of both sides, and where they differ.
@@ -161,6 +172,7 @@ func settled(s payment.Settlement, asJSON bool, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stdout, "THE TOTALS DIFFER; %d uploaded, not at the bank: %s\n", c.Uploaded, strings.Join(c.Missing, ", "))
 		}
 	}
+	refused(s.Refused, stdout)
 	return exitDone
 }
 

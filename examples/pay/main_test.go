@@ -168,7 +168,7 @@ func TestSettle(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, "debits          unit 2 of 24.68 EUR         bank 2 of 24.68 EUR") || strings.Contains(out, "DIFFER") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
-	if code, out, errs = pay(t, "-state", dir, "-settle", "-json"); code != exitDone || out != `{"number":1,"currencies":[]}`+"\n" {
+	if code, out, errs = pay(t, "-state", dir, "-settle", "-json"); code != exitDone || out != `{"number":1,"currencies":[],"refused":[]}`+"\n" {
 		t.Errorf("again: exit %d\n%s%s", code, out, errs)
 	}
 	if code, _, errs = pay(t, "-settle"); code != exitUsage || !strings.Contains(errs, "-state") {

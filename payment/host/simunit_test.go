@@ -266,6 +266,9 @@ func (u *simUnit) recover(when string) {
 	if err != nil || len(rep.Pending) > 0 {
 		u.w.wrong("%s: unit %d still owes %v: %v", when, u.id, rep.Pending, err)
 	}
+	if len(rep.Refused) > 0 {
+		u.w.wrong("%s: what unit %d owes was refused for good: %+v", when, u.id, rep.Refused)
+	}
 	u.tell("recovers "+when, rep.Settled, err)
 }
 

@@ -75,6 +75,13 @@ type Entry struct {
 	Account *Account `json:"account,omitempty"`
 	// Attempts counts what was sent for this debt without an answer.
 	Attempts int `json:"attempts"`
+	// Refusals counts how often the server answered that it does not take it,
+	// and Code is its last response code.
+	Refusals int    `json:"refusals,omitempty"`
+	Code     string `json:"code,omitempty"`
+	// Refused is set when it is not sent any more: the server has refused it for
+	// good, and people have to see to it.
+	Refused bool `json:"refused,omitempty"`
 	// Result is the payment's result, as the unit wants it back.
 	Result json.RawMessage `json:"result,omitempty"`
 }
@@ -137,8 +144,14 @@ func (j *Journal) Entry(ctx context.Context, order string) (Entry, bool, error) 
 	return e, ok, err
 }
 
-// Pending returns all debts, which the caller wipes.
-func (j *Journal) Pending(ctx context.Context) ([]Entry, error) {
+// Pending returns the debts that are to be paid, which the caller wipes.
+func (j *Journal) Pending(ctx context.Context) ([]Entry, error) { return j.entries(ctx, false) }
+
+// Refused returns the debts that the server has refused for good, which the caller
+// wipes.
+func (j *Journal) Refused(ctx context.Context) ([]Entry, error) { return j.entries(ctx, true) }
+
+func (j *Journal) entries(ctx context.Context, refused bool) ([]Entry, error) {
 	names, err := j.s.List(ctx, "journal/")
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -153,8 +166,10 @@ func (j *Journal) Pending(ctx context.Context) ([]Entry, error) {
 			}
 			return nil, err
 		}
-		if ok {
+		if ok && e.Refused == refused {
 			out = append(out, e)
+		} else {
+			e.Wipe()
 		}
 	}
 	return out, nil

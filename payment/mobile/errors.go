@@ -24,6 +24,7 @@ const (
 	CodeVoided       = "voided"           // paid, and undone
 	CodeOrderPending = "order-pending"    // another unit has it under way
 	CodeOwed         = "owed"             // an earlier payment is not settled
+	CodeRefused      = "refused"          // the server refuses for good what the order owes it
 	CodeServer       = "server"           // out of reach, or did not answer as agreed
 	CodeAttestation  = "attestation"      // the evidence of device or server was refused
 	CodeNotEnrolled  = "not-enrolled"     // Config.Activation is needed
@@ -89,6 +90,7 @@ func ErrorCode(err error) string {
 		{payment.ErrAlreadyPaid, CodeAlreadyPaid},
 		{payment.ErrVoided, CodeVoided},
 		{payment.ErrOrderPending, CodeOrderPending},
+		{payment.ErrRefused, CodeRefused},
 		{payment.ErrOwed, CodeOwed},
 		{enrol.ErrNotEnrolled, CodeNotEnrolled},
 		{trusted.ErrStorageFull, CodeStorageFull},

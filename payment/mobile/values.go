@@ -211,3 +211,13 @@ func (r *Report) SettledAt(i int32) *Result {
 
 // Pending returns the orders that still owe a reversal or a completion.
 func (r *Report) Pending() *StringList { return &StringList{slices.Clone(r.report.Pending)} }
+
+// Refused returns the orders whose reversal or completion the server has refused for
+// good: people have to see to them.
+func (r *Report) Refused() *StringList {
+	out := &StringList{}
+	for _, d := range r.report.Refused {
+		out.items = append(out.items, d.Order)
+	}
+	return out
+}
