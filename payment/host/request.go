@@ -207,7 +207,7 @@ func (s *Server) authorize(ctx context.Context, tx ledger.Tx, w *work, a *ledger
 	}
 	d, err := s.c.Issuer.Authorize(ctx, tx, issuer.Request{
 		PAN: pan, PSN: m.PSN, Expiry: expiry, Amount: *m.Amount, Time: a.Created, Credit: o.Type == string(trade.Refund),
-		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Partial: s.partial(o) && tip(m) == 0, PIN: w.pin, ICC: m.ICC,
+		Inquiry: trade.Type(o.Type).Inquiry(), Offline: offline(m), StoodIn: stoodIn(m), Approved: m.TransmissionTime, Partial: s.partial(o) && tip(m) == 0, PIN: w.pin, ICC: m.ICC,
 		Tapped: tapped(m.EntryMode), Entry: entryOf(m.EntryMode), Track2: m.Track2, CVV2: m.CVV2, About: a.Key,
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package issuer
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/payunit/payunit/cardreader/emv/cryptogram"
 	"github.com/payunit/payunit/cardreader/emv/tags"
@@ -27,6 +28,18 @@ func (f *fields) lookup(t tlv.Tag) ([]byte, bool) {
 		return make([]byte, 6), true
 	}
 	return v, ok
+}
+
+// dated reports whether the card's cryptogram is of a time: of its day, or of one
+// beside it, since the card goes by the terminal's clock and zone.
+func (f *fields) dated(at time.Time) bool {
+	date := f.objects[tags.TransactionDate]
+	for days := -1; days <= 1; days++ {
+		if fmt.Sprintf("%X", date) == at.UTC().AddDate(0, 0, days).Format("060102") {
+			return true
+		}
+	}
+	return false
 }
 
 // onlinePIN reports whether the terminal says that a PIN was entered for the

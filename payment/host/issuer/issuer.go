@@ -156,6 +156,9 @@ type Request struct {
 	// StoodIn: the payment was approved in the issuer's place, while it could not
 	// be asked. Limits and balance come too late.
 	StoodIn bool
+	// Approved is when a payment was approved that is Offline or StoodIn: the
+	// card's expiry is judged by that time, up to 31 days ago. Zero means now.
+	Approved time.Time
 	// Tapped: the card was held to the terminal (ISO 8583 DE 22, 07 or 91).
 	Tapped bool
 	// Inquiry: a question is asked and nothing is charged; Amount is zero.
@@ -385,6 +388,9 @@ func (i *Issuer) decide(k *card, state *ledger.Card, f fields, r Request) (code,
 	case !r.Offline && f.cid&0xC0 != 0x80:
 		return CodeNotHonoured, "the card did not ask for an authorisation (its cryptogram is no ARQC)", nil
 	}
+	if r.Offline && !f.dated(r.Approved) {
+		r.Approved = time.Time{}
+	}
 	if code, reason := i.issued(k, state, r); code != "" {
 		return code, reason, nil
 	}
@@ -402,7 +408,7 @@ func (i *Issuer) issued(k *card, state *ledger.Card, r Request) (code, reason st
 	switch {
 	case r.Expiry != "" && r.Expiry != k.expiry:
 		return CodeExpired, "the expiry is not the one issued"
-	case expired(k.expiry, i.c.Now()):
+	case expired(k.expiry, i.decided(r)):
 		return CodeExpired, "the card has expired"
 	case k.blocked || state.Blocked:
 		return CodeRestricted, "the card is blocked"
@@ -460,6 +466,20 @@ func (i *Issuer) funds(tx ledger.Tx, k *card, r Request) (code, reason string, p
 		return CodePartial, "approved for what the balance covers", money.New(balance, r.Amount.Currency), nil
 	}
 	return CodeFunds, "the balance does not cover it", part, nil
+}
+
+// lateMost is how long ago a payment may have been approved that is judged by that
+// time.
+const lateMost = 31 * 24 * time.Hour
+
+// decided is when it was decided about a payment: now, or earlier where the card or
+// somebody in the issuer's place did.
+func (i *Issuer) decided(r Request) time.Time {
+	now := i.c.Now()
+	if ago := now.Sub(r.Approved); r.late() && ago > 0 && ago <= lateMost {
+		return r.Approved
+	}
+	return now
 }
 
 // expired reports whether the month YYMM is over.

@@ -1,6 +1,9 @@
 package issuer
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // gave makes a card give another cryptogram than an ARQC, and say so.
 func (d *desk) gave(kind byte) {
@@ -44,4 +47,39 @@ func TestPartial(t *testing.T) {
 	r = d.request(1, "")
 	r.Partial = true
 	d.want("nothing is left", d.authorize(r), CodeFunds)
+}
+
+// TestExpiredSince: a payment that is told late is judged by the card's expiry at
+// the time at which it was approved, where the card's own date agrees with that.
+func TestExpiredSince(t *testing.T) {
+	approved := now // 2026-11-24, as the card's date is
+	for _, c := range []struct {
+		name     string
+		approved time.Time
+		arrives  time.Time
+		late     func(*Request)
+		want     string
+	}{
+		{"offline, in time", approved, approved.AddDate(0, 0, 10), func(r *Request) { r.Offline = true }, CodeApproved},
+		{"in the issuer's place", approved, approved.AddDate(0, 0, 10), func(r *Request) { r.StoodIn = true }, CodeApproved},
+		{"asked", approved, approved.AddDate(0, 0, 10), func(*Request) {}, CodeExpired},
+		{"offline, without a time", time.Time{}, approved.AddDate(0, 0, 10), func(r *Request) { r.Offline = true }, CodeExpired},
+		{"offline, too late", approved, approved.AddDate(0, 0, 32), func(r *Request) { r.Offline = true }, CodeExpired},
+		{"offline, another time than the card's", approved.AddDate(0, 0, 6), approved.AddDate(0, 0, 10), func(r *Request) { r.Offline = true }, CodeExpired},
+		{"offline, in the future", approved.AddDate(0, 0, 1), approved.Add(-time.Hour), func(r *Request) { r.Offline = true }, CodeApproved},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t, Config{Now: func() time.Time { return c.arrives }}, line{expiry: "2611"})
+			r := d.request(50, "")
+			r.Expiry = "2611"
+			c.late(&r)
+			if r.Offline {
+				d.gave(0x40)
+				r = d.request(50, "")
+				r.Expiry, r.Offline = "2611", true
+			}
+			r.Approved = c.approved
+			d.want(c.name, d.authorize(r), c.want)
+		})
+	}
 }
