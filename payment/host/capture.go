@@ -62,6 +62,9 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 	if a.State == ledger.AuthCompleted && o.State == ledger.OrderPaid && o.Authorisation == a.Key {
 		return reply{code: codeApproved, authCode: a.AuthCode, said: "repeated: completed before"}, nil
 	}
+	if code, refused := o.State.Refused(); refused {
+		return reply{code: code, said: "refused: as it was before"}, nil
+	}
 	if *w.m.Amount != o.Amount {
 		return reply{code: codeAmount, said: "refused: the amount is not the order's"}, nil
 	}
@@ -75,7 +78,7 @@ func (s *Server) capture(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger
 	}
 	why := capturable(o, held)
 	if why != "" || a.State != ledger.AuthHeld || held.Authorisation != a.Key || o.State != ledger.OrderOpen {
-		return reply{code: codeInvalid, said: "refused: the request was " + string(a.State) + " " + why}, nil
+		return refuseFollowUp(tx, w, o, "the request was "+string(a.State)+" "+why)
 	}
 	from, to := way(held, &a)
 	e, err := entry(ledger.KindComplete, &a, w, pendingAccount(held.Merchant), to, "completed by the merchant")

@@ -64,7 +64,7 @@ func TestPreauth(t *testing.T) {
 	u.want("another completion", u.capture("c2", m, 100), codeInvalid)
 	r.state("completed", "p1", trade.Paid)
 	r.state("completed", "c1", trade.Paid)
-	r.state("not completed", "c2", trade.Open)
+	r.state("not completed", "c2", trade.Refused)
 	r.booked("once", 700, 0, 700)
 	if err := r.refundOrder("r1", "c1", 701); !errors.Is(err, ErrOrder) {
 		t.Errorf("refund of more than was taken: %v", err)

@@ -228,12 +228,10 @@ func (w *simWorld) promises(paid map[string]*simTold) {
 	for id, told := range w.told {
 		for _, t := range told {
 			kept := paid[id] != nil && paid[id].unit == t.unit && paid[id].result.RRN == t.result.RRN
-			ty := w.orders[id].Type
-			refusable := ty == trade.Void || ty == trade.Completion || ty == trade.Incremental
 			switch {
 			case t.result.Outcome == payment.Approved && !kept:
 				w.wrong("order %s: the app of unit %d was told that %s is approved, which is not so", id, t.unit, t.result.RRN)
-			case t.result.Outcome == payment.Declined && t.result.RRN != "" && kept && !refusable:
+			case t.result.Outcome == payment.Declined && t.result.RRN != "" && kept:
 				w.wrong("order %s: the app of unit %d was told that %s is declined, and it is booked", id, t.unit, t.result.RRN)
 			}
 		}

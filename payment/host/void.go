@@ -1,6 +1,8 @@
 package host
 
 import (
+	"strings"
+
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/ledger"
 	"github.com/payunit/payunit/payment/trade"
@@ -30,14 +32,33 @@ func voidable(o, original ledger.Order) string {
 	return ""
 }
 
+// refuseFollowUp refuses a void or a completion, and makes that last: its terminal is
+// told no, and a copy of the message that comes when the reason is gone, because a
+// refund was reversed, or more is held, may not be taken. One of another server's is
+// sent until it is taken, or given up there: it is judged each time.
+func refuseFollowUp(tx ledger.Tx, w *work, o ledger.Order, why string) (reply, error) {
+	r := reply{code: codeInvalid, said: "refused: " + why}
+	if o.State != ledger.OrderOpen || strings.HasPrefix(w.terminal.ID, linePrefix) {
+		return r, nil
+	}
+	o.State = ledger.OrderRefused(r.code)
+	return r, tx.PutOrder(o)
+}
+
 // void carries out the 0400 of a void order: what was completed is booked back,
 // once.
 func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Order) (reply, error) {
 	if a.State == ledger.AuthVoided && o.State == ledger.OrderPaid && o.Authorisation == a.Key {
 		return reply{code: codeApproved, said: "repeated: voided before"}, nil
 	}
-	if w.m.Reason != acquirer.ReasonCancelled || a.State != ledger.AuthCompleted && a.State != ledger.AuthHeld || o.State != ledger.OrderOpen {
-		return reply{code: codeInvalid, said: "refused: the request was " + string(a.State) + ", the void is " + string(o.State)}, nil
+	if code, refused := o.State.Refused(); refused {
+		return reply{code: code, said: "refused: as it was before"}, nil
+	}
+	if w.m.Reason != acquirer.ReasonCancelled || o.State != ledger.OrderOpen {
+		return reply{code: codeInvalid, said: "refused: the void is " + string(o.State)}, nil
+	}
+	if a.State != ledger.AuthCompleted && a.State != ledger.AuthHeld {
+		return refuseFollowUp(tx, w, o, "the request was "+string(a.State))
 	}
 	paid, err := tx.Order(o.Original)
 	if err != nil {
@@ -48,7 +69,7 @@ func (s *Server) void(tx ledger.Tx, w *work, a ledger.Authorisation, o ledger.Or
 		return reply{}, err
 	}
 	if why := voidable(o, paid); why != "" || paid.Authorisation != a.Key {
-		return reply{code: codeInvalid, said: "refused: " + why}, nil
+		return refuseFollowUp(tx, w, o, why)
 	}
 	from, to := way(paid, &a)
 	if a.State == ledger.AuthHeld {

@@ -64,8 +64,8 @@ func TestVoid(t *testing.T) {
 	u.want("sale of the voided order", u.sale("o1", 1234, testPIN), codeDuplicate)
 }
 
-// TestVoidAndRefund: what was given back in part can't be voided, and what was
-// voided can't be given back.
+// TestVoidAndRefund: what was given back in part can't be voided, by that void for
+// good, and what was voided can't be given back.
 func TestVoidAndRefund(t *testing.T) {
 	r := newRig(t)
 	u := r.enrol(1, 4)
@@ -81,7 +81,13 @@ func TestVoidAndRefund(t *testing.T) {
 	u.want("refund", refund, codeApproved)
 	u.want("void of what is refunded", u.void("v1", m), codeInvalid)
 	u.want("reversal of the refund", u.reversal(refund), codeApproved)
-	u.want("void", u.void("v1", m), codeApproved)
+	u.want("a late copy of the void that was refused", u.void("v1", m), codeInvalid)
+	r.state("refused", "v1", trade.Refused)
+	r.booked("it stands", 1000, 0, 1000)
+	if err := r.voidOrder("v2", "o1", 1000); err != nil {
+		t.Fatal(err)
+	}
+	u.want("another void", u.void("v2", m), codeApproved)
 	u.want("refund of what is voided", u.refund("r1", 400), codeInvalid)
 	r.booked("voided", 0, 0, 0)
 	r.state("voided", "r1", trade.Open)

@@ -351,7 +351,7 @@ func (a *auditor) order(o Order) error {
 		a.wrong("order %s is an incremental and booked by %s", o.ID, live.Key)
 	case o.Type == "incremental" && o.State == OrderPaid:
 		a.increment(o)
-	case refused && (o.Type != "incremental" || booked):
+	case refused && (o.Type != "incremental" && o.Type != "void" && o.Type != "completion" || booked):
 		a.wrong("order %s, a %s, is refused", o.ID, o.Type)
 	case refused:
 	case o.State == OrderVoided && (!isVoided || undone.Order != o.ID):

@@ -20,9 +20,9 @@ const (
 	OrderVoided  OrderState = "voided"  // it was paid, and that was undone
 )
 
-// OrderRefused is the state of an incremental that was refused with a response
-// code, for good: its requests have no numbers of their own, and a late copy of one
-// could not be told from another.
+// OrderRefused is the state of an incremental, a void or a completion of what is held
+// that was refused with a response code, for good: its messages have no numbers of
+// their own, and a late copy of one could not be told from another.
 func OrderRefused(code string) OrderState { return OrderState(refusedPrefix + code) }
 
 const refusedPrefix = "refused/"
