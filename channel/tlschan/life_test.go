@@ -26,8 +26,10 @@ func TestEndWhileReading(t *testing.T) {
 			var past atomic.Int64
 			asked := make(chan struct{}, 100)
 			w.server.Now = func() time.Time {
+				// Before the test knows of the look, and turns the clock.
+				at := start.Add(time.Duration(past.Load()))
 				asked <- struct{}{}
-				return start.Add(time.Duration(past.Load()))
+				return at
 			}
 			c, s := w.pair(t)
 			client, server, cerr, serr := meet(t, c, s, channeltest.Faults{})
