@@ -227,12 +227,25 @@ type taken struct {
 	stripe magstripe.Stripe
 	keyed  trusted.KeyedCard
 	err    error
+	// way is where it came from, counted as they are asked.
+	way int
+}
+
+// before reports whether t counts and o does not. It does not matter which was
+// first to be noticed: a payment that is played again takes the same.
+func (t taken) before(o taken) bool {
+	if t.rank() != o.rank() {
+		return t.rank() < o.rank()
+	}
+	return t.way < o.way
 }
 
 // rank orders what came at once: a chip counts before a stripe, that before what
-// was entered.
+// was entered, that before an error, and last is what was only called off.
 func (t taken) rank() int {
 	switch {
+	case errors.Is(t.err, context.Canceled), errors.Is(t.err, context.DeadlineExceeded):
+		return 4
 	case t.err != nil:
 		return 3
 	case t.card != nil:
@@ -282,14 +295,18 @@ func (p *run) first(ctx context.Context, from ways) (taken, error) {
 		})
 	}
 	found := make(chan taken, len(waits))
-	for _, wait := range waits {
-		go func() { found <- wait() }()
+	for way, wait := range waits {
+		go func() {
+			t := wait()
+			t.way = way
+			found <- t
+		}()
 	}
 	best := <-found
 	stop()
 	for range len(waits) - 1 {
 		other := <-found
-		if other.rank() < best.rank() {
+		if other.before(best) {
 			best, other = other, best
 		}
 		if err := other.drop(); err != nil {

@@ -142,6 +142,14 @@ func compacted(b []byte, err error) (json.RawMessage, error) {
 	return out.Bytes(), err
 }
 
+// context is the payment's, which a recording tells the end of from that of a wait.
+func (d *demonstration) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.o.tape == nil || d.playing() {
+		return context.WithCancel(ctx)
+	}
+	return d.o.tape.Context(ctx)
+}
+
 // through puts the tape between the unit and its modules, and returns what
 // opens the state through it.
 func (d *demonstration) through(ctx context.Context, c *softunit.Config) func() error {
@@ -156,6 +164,9 @@ func (d *demonstration) through(ctx context.Context, c *softunit.Config) func() 
 	}
 	if d.o.taps() {
 		c.TapReader = t.TapReader(c.TapReader)
+	}
+	if d.o.swipes() {
+		c.Stripe = t.Stripe(c.Stripe)
 	}
 	c.Rand, c.Now = t.Rand(c.Rand), t.Now
 	return func() error {

@@ -35,6 +35,13 @@ func TestCassette(t *testing.T) {
 		{"tapped phone", []string{"-interface", "contactless", "-card", "phone", "-amount", "99.00", "-pin", "1234"}, exitDone},
 		{"tapped, then inserted", []string{"-interface", "both", "-card", "tap-insert", "-pin", "1234"}, exitDone},
 		{"refund", []string{"-pin", "1234", "-type", "refund"}, exitDone},
+		{"swiped", []string{"-pin", "1234", "-entry", "stripe", "-card", "stripe-pin"}, exitDone},
+		{"swiped, then inserted", []string{"-pin", "1234", "-entry", "stripe"}, exitDone},
+		{"fallback", []string{"-pin", "1234", "-entry", "fallback"}, exitDone},
+		{"entered by hand", []string{"-entry", "manual"}, exitDone},
+		{"entered by hand with a tip", []string{"-entry", "manual", "-tip", "1.50"}, exitDone},
+		{"tip", []string{"-pin", "1234", "-tip", "1.50"}, exitDone},
+		{"tip, then cancelled", []string{"-tip", "1.50", "-cancel", "confirm"}, exitCancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "payment.jsonl")

@@ -22,9 +22,12 @@ const (
 // entryPolicy is what the bank in this process grants.
 func (o options) entryPolicy() trade.EntryPolicy {
 	return trade.EntryPolicy{
-		Stripe: o.entry == entryStripe || o.entry == entryFallback, Fallback: o.entry == entryFallback, Manual: o.entry == entryManual,
+		Stripe: o.swipes(), Fallback: o.entry == entryFallback, Manual: o.entry == entryManual,
 	}
 }
+
+// swipes reports whether the unit has a reader of stripes.
+func (o options) swipes() bool { return o.entry == entryStripe || o.entry == entryFallback }
 
 // tipPercent is how large a tip the bank in this process lets the cardholder add.
 func (o options) tipPercent() int {

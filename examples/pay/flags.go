@@ -162,8 +162,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		if o.tip, err = money.Parse(tip, c); err != nil {
 			return bad("-tip: %v", err)
 		}
-		if o.kind != trade.Sale || o.tip.Minor <= 0 || o.cassette {
-			return bad("-tip is an amount over zero, for a sale, without -cassette")
+		if o.kind != trade.Sale || o.tip.Minor <= 0 {
+			return bad("-tip is an amount over zero, for a sale")
 		}
 		// It says how much: nobody is asked at the text terminal.
 		o.asks = false
@@ -231,8 +231,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.entry != entryChip && o.face == faceAny {
 		o.face = faceContact
 	}
-	if o.entry != entryChip && (o.reader != "sim" || o.face != faceContact || o.cassette) {
-		return bad("-entry %s is for the software card at -interface contact, and without -cassette", o.entry)
+	if o.entry != entryChip && (o.reader != "sim" || o.face != faceContact) {
+		return bad("-entry %s is for the software card at -interface contact", o.entry)
 	}
 	if o.entry == entryManual {
 		// The software card's number is entered: nobody is asked for one.

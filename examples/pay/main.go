@@ -73,7 +73,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	}
 	d, err := compose(ctx, o, s, stdin, stdout)
 	if err == nil {
-		r, rep, err = d.carryOut(ctx)
+		paying, stop := d.context(ctx)
+		defer stop()
+		r, rep, err = d.carryOut(paying)
 		err = errors.Join(err, d.end(r, rep, err), d.close(r, rep))
 	}
 	s.close()

@@ -10,8 +10,8 @@
 // A cassette is a trace file (package trace) whose first line has the member
 // "cassette", and with further lines, a call each:
 //
-//	port    which module: "card", "tap", "ui", "panel", "link/1", "state",
-//	        "rand", "value", "end"
+//	port    which module: "card", "tap", "stripe", "ui", "panel", "link/1",
+//	        "state", "rand", "value", "end"
 //	op      which of its methods
 //	at      when it answered, microseconds since "began" of the first line
 //	up      of a link's read, how many bytes had been written before
@@ -27,8 +27,9 @@
 // closing, move no clock: a channel waits for them no longer than it must, and
 // goes on before or after they have answered.
 //
-// Stripe readers are not recorded, and a recorded user interface takes no number
-// by hand and no tip: the unit asks for none.
+// What a user interface can do besides a UI's methods stands in the file: it is
+// the same when it is played. A call that the unit gave up since a card came another
+// way is "called-off"; one that ended with the payment is "cancelled".
 package cassette
 
 import (
@@ -163,7 +164,8 @@ type Tape struct {
 	// changed is closed when these change, and replaced.
 	open, busy int
 	changed    chan struct{}
-	// cancel ends what Context returned.
+	// whole is what Context returned, cancel ends it.
+	whole  context.Context
 	cancel context.CancelFunc
 	// One of them is set.
 	recording *recording
@@ -184,12 +186,13 @@ func (t *Tape) Now() time.Time {
 }
 
 // Context returns the context for the unit's calls: it ends where the recorded
-// payment was cancelled.
+// payment was cancelled. A recording needs it too, to tell that from a wait that
+// the unit itself gave up.
 func (t *Tape) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.cancel = cancel
+	t.whole, t.cancel = ctx, cancel
 	return ctx, cancel
 }
 

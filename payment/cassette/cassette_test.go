@@ -485,6 +485,10 @@ func (errReader) Read([]byte) (int, error) { return 0, errBroken }
 func FuzzPlay(f *testing.F) {
 	f.Add([]byte(`{"trace":1,"cassette":1,"interface":"contact","atr":"","began":"2026-11-24T10:00:00Z","setup":{}}` + "\n" +
 		`{"us":1,"cmd":"00A40400","resp":"9000","at":1}` + "\n" + `{"port":"link/1","op":"read","at":2,"up":3,"answer":"00"}`))
+	f.Add([]byte(`{"trace":1,"cassette":1,"interface":"contact","atr":"","began":"2026-11-24T10:00:00Z","setup":{}}` + "\n" +
+		`{"port":"ui","op":"can","at":1,"answer":{"keys":true,"tips":true}}` + "\n" +
+		`{"port":"ui","op":"key-card","at":2,"ask":{"Amount":{"minor":0,"currency":""},"Language":"","Again":false},"answer":{"pan":"3132333435363734","expiry":"3112","cvv2":"313233"}}` + "\n" +
+		`{"port":"stripe","op":"swipe","at":3,"answer":{"tracks":"3b"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tape, err := cassette.Play(bytes.NewReader(b))
 		if err != nil {
@@ -492,7 +496,15 @@ func FuzzPlay(f *testing.F) {
 		}
 		// Whatever it holds, a unit that asks it gets an answer or an error.
 		_, _ = tape.Rand(nil).Read(make([]byte, 4))
-		_ = tape.UI(nil).Confirm(t.Context(), trusted.Confirmation{})
+		u := tape.UI(nil)
+		if k, ok := u.(trusted.CardKeyer); ok {
+			_, _ = k.KeyCard(t.Context(), trusted.CardPrompt{})
+		}
+		if k, ok := u.(trusted.Tipper); ok {
+			_, _ = k.Tip(t.Context(), trusted.TipPrompt{})
+		}
+		_, _ = tape.Stripe(nil).Swipe(t.Context())
+		_ = u.Confirm(t.Context(), trusted.Confirmation{})
 		if c, err := tape.Reader(nil).Connect(t.Context()); err == nil {
 			_, _ = c.Transmit(t.Context(), []byte{0, 0xA4, 4, 0})
 		}

@@ -19,6 +19,8 @@ func ExampleRecord() {
 		if err != nil {
 			return payment.Result{}, err
 		}
+		ctx, stop := tape.Context(ctx)
+		defer stop()
 		c.State, c.Link, c.Reader = tape.State(state), tape.Link(c.Link), tape.Reader(c.Reader)
 		c.UI, c.Panel = tape.UI(c.UI), tape.Panel(c.Panel)
 		c.Rand, c.Now = tape.Rand(c.Rand), tape.Now

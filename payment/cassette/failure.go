@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/payunit/payunit/cardreader"
+	"github.com/payunit/payunit/cardreader/magstripe"
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/trusted"
 )
@@ -19,7 +20,13 @@ type failure struct {
 	Text string `json:"text"`
 }
 
-const isCancelled = "cancelled"
+const (
+	// isCancelled: the payment was cancelled.
+	isCancelled = "cancelled"
+	// isCalledOff: the unit went on without this answer, as it does with the
+	// ways that a card did not come.
+	isCalledOff = "called-off"
+)
 
 // kinds are the errors by which a unit decides what to do.
 func kinds() []struct {
@@ -31,6 +38,7 @@ func kinds() []struct {
 		err  error
 	}{
 		{isCancelled, context.Canceled},
+		{isCalledOff, context.Canceled},
 		{"deadline", context.DeadlineExceeded},
 		{"card-removed", cardreader.ErrCardRemoved},
 		{"card-mute", cardreader.ErrCardMute},
@@ -40,6 +48,7 @@ func kinds() []struct {
 		{"reader-busy", cardreader.ErrBusy},
 		{"card-protocol", cardreader.ErrProtocol},
 		{"card-closed", cardreader.ErrClosed},
+		{"track", magstripe.ErrTrack},
 		{"not-found", trusted.ErrNotFound},
 		{"tampered", trusted.ErrTampered},
 		{"rollback", trusted.ErrRollback},

@@ -40,28 +40,6 @@ func (r *random) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// UI returns a trusted user interface.
-func (t *Tape) UI(u trusted.UI) trusted.UI { return &ui{t, u} }
-
-type ui struct {
-	t *Tape
-	u trusted.UI
-}
-
-func (u *ui) Notify(ctx context.Context, n trusted.Notice) error {
-	_, err := do(u.t, call{port: "ui", op: "notify", ask: n}, func() (none, error) { return none{}, u.u.Notify(ctx, n) })
-	return err
-}
-
-func (u *ui) Confirm(ctx context.Context, c trusted.Confirmation) error {
-	_, err := do(u.t, call{port: "ui", op: "confirm", ask: c}, func() (none, error) { return none{}, u.u.Confirm(ctx, c) })
-	return err
-}
-
-func (u *ui) Choose(ctx context.Context, labels []string) (int, error) {
-	return do(u.t, call{port: "ui", op: "choose", ask: labels}, func() (int, error) { return u.u.Choose(ctx, labels) })
-}
-
 // Panel returns a PIN pad's panel. What it records tells the PIN.
 func (t *Tape) Panel(p softpad.Panel) softpad.Panel { return &panel{t, p} }
 

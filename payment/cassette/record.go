@@ -55,7 +55,12 @@ func (r *recording) line(v any) error {
 func (t *Tape) record(c call, answer any, failed error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.write(entry{Port: c.port, Op: c.op, Ask: t.raw(c.ask), Answer: t.raw(answer), Err: newFailure(failed), Up: c.written.count()})
+	e := entry{Port: c.port, Op: c.op, Ask: t.raw(c.ask), Answer: t.raw(answer), Err: newFailure(failed), Up: c.written.count()}
+	if e.Err != nil && e.Err.Is == isCancelled && t.whole != nil && t.whole.Err() == nil {
+		e.Err.Is = isCalledOff
+	}
+	t.write(e)
+	wipe(e.Ask, e.Answer)
 }
 
 // write stamps an entry and writes it. The caller holds the lock.
@@ -86,6 +91,13 @@ func (t *Tape) raw(v any) json.RawMessage {
 		return nil
 	}
 	return b
+}
+
+// wipe clears what was written.
+func wipe(written ...json.RawMessage) {
+	for _, b := range written {
+		clear(b)
+	}
 }
 
 // none is the answer of a method that has none but its error.
