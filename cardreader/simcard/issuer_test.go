@@ -99,13 +99,17 @@ func (i *issuer) script(a answer, ins, p1, p2 byte, data []byte, macLen int) apd
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	in := []byte{0x84, ins, p1, p2, byte(len(data) + macLen), byte(a.atc >> 8), byte(a.atc)}
+	cla := byte(0x84)
+	if ins == apdu.INSPutData || ins == 0xDC {
+		cla = 0x04
+	}
+	in := []byte{cla, ins, p1, p2, byte(len(data) + macLen), byte(a.atc >> 8), byte(a.atc)}
 	in = append(append(in, a.ac[:]...), data...)
 	mac, err := cryptogram.MAC(k, in, cryptogram.Pad80)
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	return apdu.Command{CLA: 0x84, INS: ins, P1: p1, P2: p2, Data: append(bytes.Clone(data), mac[:macLen]...)}
+	return apdu.Command{CLA: cla, INS: ins, P1: p1, P2: p2, Data: append(bytes.Clone(data), mac[:macLen]...)}
 }
 
 // answer is a response to GENERATE AC, taken apart.

@@ -73,7 +73,7 @@ func TestOrder(t *testing.T) {
 		{"APPLICATION UNBLOCK", script(apdu.INSApplicationUnblock, mac), "46"},
 		{"CARD BLOCK", script(apdu.INSCardBlock, mac), "46"},
 		{"PIN CHANGE/UNBLOCK", script(apdu.INSPINChangeUnblock, mac), "46"},
-		{"PUT DATA", apdu.Command{CLA: 0x84, INS: apdu.INSPutData, P1: 0x9F, P2: 0x14, Data: append([]byte{1}, mac...)}, "46"},
+		{"PUT DATA", apdu.Command{CLA: 0x04, INS: apdu.INSPutData, P1: 0x9F, P2: 0x14, Data: append([]byte{1}, mac...)}, "46"},
 	} {
 		for phase, name := range phases {
 			t.Run(tt.name+"/"+name, func(t *testing.T) {
@@ -192,8 +192,9 @@ func TestStatusWords(t *testing.T) {
 		{"CARD BLOCK, wrong MAC", asked, "8416000008 0000000000000000", 0x6988},
 		{"PIN UNBLOCK, wrong MAC", asked, "8424000008 0000000000000000", 0x6988},
 		{"PIN CHANGE P2", asked, "8424000308 0000000000000000", 0x6A86},
-		{"PUT DATA of another tag", asked, "84DA9F3609 000000000000000000", 0x6A88},
-		{"PUT DATA, wrong MAC", asked, "84DA9F1409 000000000000000000", 0x6988},
+		{"PUT DATA of EMV's own class", asked, "84DA9F1409 000000000000000000", 0x6E00},
+		{"PUT DATA of another tag", asked, "04DA9F3609 000000000000000000", 0x6A88},
+		{"PUT DATA, wrong MAC", asked, "04DA9F1409 000000000000000000", 0x6988},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCard(t, p, simcard.Options{})

@@ -59,12 +59,14 @@ type instruction struct {
 	run      func(*Card, apdu.Command) ([]byte, apdu.Status)
 }
 
-// Classes of EMV 4.4 Book 3, 6.3.2: interindustry, proprietary, and proprietary
-// with secure messaging (Book 2, 9, format 2).
+// Classes of EMV 4.4 Book 3, 6.3.2: interindustry and proprietary, each also with
+// secure messaging of a proprietary format (Book 2, 9, format 2; ISO/IEC 7816-4,
+// 5.4.1).
 const (
-	claISO    = 0x00
-	claEMV    = 0x80
-	claSecure = 0x84
+	claISO       = 0x00
+	claISOSecure = 0x04
+	claEMV       = 0x80
+	claSecure    = 0x84
 )
 
 func instructions() []instruction {
@@ -86,14 +88,14 @@ func instructions() []instruction {
 		{claSecure, apdu.INSApplicationUnblock, script, true, false, (*Card).applicationUnblock},
 		{claSecure, apdu.INSCardBlock, script, true, false, (*Card).cardBlock},
 		{claSecure, apdu.INSPINChangeUnblock, script, true, false, (*Card).pinChange},
-		{claSecure, apdu.INSPutData, script, true, false, (*Card).putData},
-		{claSecure, insUpdateRecord, script, true, false, (*Card).updateRecord},
+		{claISOSecure, apdu.INSPutData, script, true, false, (*Card).putData},
+		{claISOSecure, insUpdateRecord, script, true, false, (*Card).updateRecord},
 	}
 }
 
 // find looks an instruction up; the status says what is wrong when it is nil.
 func (c *Card) find(cmd apdu.Command) (*instruction, apdu.Status) {
-	if cmd.CLA != claISO && cmd.CLA != claEMV && cmd.CLA != claSecure {
+	if cmd.CLA&^0x84 != 0 {
 		return nil, 0x6E00
 	}
 	known := false
@@ -209,7 +211,7 @@ func (c *Card) trigger(b []byte) Trigger {
 	if len(b) < 4 {
 		return AnyCommand
 	}
-	if b[0] == claSecure {
+	if b[0] == claSecure || b[0] == claISOSecure {
 		return OnScript
 	}
 	switch b[1] {

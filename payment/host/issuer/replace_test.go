@@ -31,10 +31,10 @@ func TestReplaced(t *testing.T) {
 		{"blocked", Instruction{Command: ApplicationUnblock}, Instruction{Command: ApplicationBlock}, CodeRestricted, []ledger.ScriptState{replaced, done}, nil},
 		{"blocked for good", Instruction{Command: ApplicationUnblock}, Instruction{Command: CardBlock}, CodeRestricted, []ledger.ScriptState{replaced, done}, nil},
 		{"a record", record(1, 1), record(1, 2), CodeApproved, []ledger.ScriptState{replaced, done}, nil},
-		{"another record", record(1, 1), record(2, 2), CodeApproved, []ledger.ScriptState{sent, done}, []string{"84DC01AC 01"}},
+		{"another record", record(1, 1), record(2, 2), CodeApproved, []ledger.ScriptState{sent, done}, []string{"04DC01AC 01"}},
 		{"a limit", limits(0x9F, 0x14, 1, 1), limits(0x9F, 0x14, 1, 2), CodeApproved, []ledger.ScriptState{replaced, done}, nil},
-		{"one of two limits", limits(0x9F, 0x14, 1, 1, 0x9F, 0x23, 1, 3), limits(0x9F, 0x14, 1, 2), CodeApproved, []ledger.ScriptState{sent, done}, []string{"84DA9F23 03"}},
-		{"another limit", limits(0x9F, 0x14, 1, 1), limits(0x9F, 0x23, 1, 2), CodeApproved, []ledger.ScriptState{sent, done}, []string{"84DA9F14 01"}},
+		{"one of two limits", limits(0x9F, 0x14, 1, 1, 0x9F, 0x23, 1, 3), limits(0x9F, 0x14, 1, 2), CodeApproved, []ledger.ScriptState{sent, done}, []string{"04DA9F23 03"}},
+		{"another limit", limits(0x9F, 0x14, 1, 1), limits(0x9F, 0x23, 1, 2), CodeApproved, []ledger.ScriptState{sent, done}, []string{"04DA9F14 01"}},
 		{"tries", Instruction{Command: PINChange, PIN: pin("1111")}, Instruction{Command: PINUnblock}, CodeApproved, []ledger.ScriptState{sent, done}, []string{"84240002 1111"}},
 	} {
 		for _, refused := range []bool{false, true} {

@@ -20,11 +20,12 @@ const maxScripts = 128
 // maxRefused is how often a card may refuse a script before it is not sent again.
 const maxRefused = 3
 
-// Script instructions, of secure messaging format 2 (Book 3, 6.5; ISO 7816-4).
-const claSecure = 0x84
-
-var instructions = map[Command]byte{
-	ApplicationBlock: 0x1E, ApplicationUnblock: 0x18, CardBlock: 0x16, PutData: 0xDA, UpdateRecord: 0xDC,
+// Script commands, class and instruction, of secure messaging format 2: EMV's own
+// (Book 3, 6.5) are of the proprietary class 84, the interindustry ones of 04
+// (ISO/IEC 7816-4, 5.4.1), as Visa's cards and those after them have it.
+var instructions = map[Command][2]byte{
+	ApplicationBlock: {0x84, 0x1E}, ApplicationUnblock: {0x84, 0x18}, CardBlock: {0x84, 0x16},
+	PutData: {0x04, 0xDA}, UpdateRecord: {0x04, 0xDC},
 }
 
 // script is a command on its way.
@@ -48,8 +49,9 @@ func (t *transactionOf) next() cryptogram.Script {
 // template 71 or 72 (Book 3, 10.10).
 func (i *Issuer) template(k *card, s script, t *transactionOf) ([]byte, error) {
 	body := tlv.Append(nil, tags.IssuerScriptIdentifier, binary.BigEndian.AppendUint32(nil, uint32(s.Number)))
-	add := func(ins, p1, p2 byte, data []byte) error {
-		c, err := k.scheme.Command(k.keys.SMI, t.next(), [4]byte{claSecure, ins, p1, p2}, data)
+	add := func(p1, p2 byte, data []byte) error {
+		in := instructions[Command(s.Command)]
+		c, err := k.scheme.Command(k.keys.SMI, t.next(), [4]byte{in[0], in[1], p1, p2}, data)
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrInstruction, s.Command, err)
 		}
@@ -59,7 +61,7 @@ func (i *Issuer) template(k *card, s script, t *transactionOf) ([]byte, error) {
 	var err error
 	switch c := Command(s.Command); c {
 	case ApplicationBlock, ApplicationUnblock, CardBlock:
-		err = add(instructions[c], 0, 0, nil)
+		err = add(0, 0, nil)
 	case PINUnblock, PINChange:
 		var pin secret.Bytes
 		if c == PINChange {
@@ -77,7 +79,7 @@ func (i *Issuer) template(k *card, s script, t *transactionOf) ([]byte, error) {
 			if oerr != nil {
 				return nil, fmt.Errorf("%w: %w", ErrInstruction, oerr)
 			}
-			if err = add(instructions[c], byte(o.Tag>>8), byte(o.Tag), o.Value); err != nil {
+			if err = add(byte(o.Tag>>8), byte(o.Tag), o.Value); err != nil {
 				break
 			}
 		}
@@ -85,7 +87,7 @@ func (i *Issuer) template(k *card, s script, t *transactionOf) ([]byte, error) {
 		if len(s.Data) < 3 {
 			return nil, fmt.Errorf("%w: a record without content", ErrInstruction)
 		}
-		err = add(instructions[c], s.Data[1], s.Data[0]<<3|0x04, s.Data[2:])
+		err = add(s.Data[1], s.Data[0]<<3|0x04, s.Data[2:])
 	default:
 		err = fmt.Errorf("%w: no command %q", ErrInstruction, s.Command)
 	}

@@ -174,8 +174,8 @@ func TestScripts(t *testing.T) {
 			{Instruction{Command: CardBlock}, []string{"84160000 "}},
 			{Instruction{Command: PINUnblock}, []string{"84240000 "}},
 			{Instruction{Command: PINChange, PIN: pin("987654")}, []string{"84240002 987654"}},
-			{Instruction{Command: PutData, Objects: []byte{0x9F, 0x14, 1, 2, 0x9F, 0x23, 1, 4, 0x9F, 0x54, 6, 0, 0, 0, 1, 0, 0}}, []string{"84DA9F14 02", "84DA9F23 04", "84DA9F54 000000010000"}},
-			{Instruction{Command: UpdateRecord, SFI: 21, Record: 2, Content: []byte{0x70, 1, 0}}, []string{"84DC02AC 700100"}},
+			{Instruction{Command: PutData, Objects: []byte{0x9F, 0x14, 1, 2, 0x9F, 0x23, 1, 4, 0x9F, 0x54, 6, 0, 0, 0, 1, 0, 0}}, []string{"04DA9F14 02", "04DA9F23 04", "04DA9F54 000000010000"}},
+			{Instruction{Command: UpdateRecord, SFI: 21, Record: 2, Content: []byte{0x70, 1, 0}}, []string{"04DC02AC 700100"}},
 		} {
 			t.Run(scheme.cvn+" "+string(c.in.Command), func(t *testing.T) {
 				for _, early := range []bool{false, true} {
