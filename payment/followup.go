@@ -59,10 +59,14 @@ func followedUp(e journal.Entry) Result {
 // journal; it needs no card. From then on it is sent until the server answers.
 func (p *run) write(ctx context.Context) Trigger {
 	o := p.trade.Original
+	how, err := p.u.howRead(ctx, o.Order)
+	if err != nil {
+		return p.fail(err)
+	}
 	e := journal.Entry{
 		Order: p.order.ID, Type: string(p.trade.Type), State: journal.Capture,
 		STAN: o.STAN, RRN: o.RRN, MTI: o.MTI, TransmissionTime: o.Transmitted, AuthCode: o.AuthCode,
-		ProcessingCode: o.ProcessingCode, Amount: p.trade.Amount, EntryMode: "051",
+		ProcessingCode: o.ProcessingCode, Amount: p.trade.Amount, EntryMode: entries[how].mode,
 	}
 	switch p.trade.Type {
 	case trade.Void:
@@ -84,6 +88,26 @@ func (p *run) write(ctx context.Context) Trigger {
 	}
 	p.debt = e
 	return TriggerWritten
+}
+
+// howRead is how the card of an earlier payment of this unit was read, which what
+// follows the payment says again (DE 22); by its chip where that is not known any
+// more.
+func (u *Unit) howRead(ctx context.Context, order string) (entry, error) {
+	b, ok, err := u.journal.Result(ctx, order)
+	if err != nil || !ok {
+		return entryChip, err
+	}
+	r, err := stored(b)
+	if err != nil {
+		return entryChip, err
+	}
+	for how, e := range entries {
+		if e.word == r.Entry {
+			return entry(how), nil
+		}
+	}
+	return entryChip, nil
 }
 
 // follow sends what write wrote.

@@ -58,7 +58,7 @@ func originalOf(tx ledger.Tx, t ledger.Terminal, o ledger.Order) (*trade.Origina
 	}
 	k, _ := kindOf(trade.Type(paid.Type))
 	return &trade.Original{
-		MTI: k.mti, ProcessingCode: k.processing, STAN: a.Key.STAN, RRN: a.Key.RRN, Transmitted: a.Transmitted, AuthCode: a.AuthCode,
+		MTI: k.mti, ProcessingCode: k.processing, STAN: a.Key.STAN, RRN: a.Key.RRN, Transmitted: a.Transmitted, AuthCode: a.AuthCode, Order: paid.ID,
 	}, nil
 }
 

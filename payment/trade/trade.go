@@ -223,6 +223,9 @@ type Original struct {
 	RRN            string    `json:"rrn"`
 	Transmitted    time.Time `json:"transmitted"`
 	AuthCode       string    `json:"auth_code"`
+	// Order is the order that it was for, by which the terminal knows how it read
+	// the card.
+	Order string `json:"order"`
 }
 
 // Cancel tells the server that the cardholder or the unit gave up before
