@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
@@ -66,7 +65,7 @@ func script(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	}
 	in := issuer.Instruction{Command: issuer.Command(command), Early: *early}
 	defer func() { in.PIN.Wipe() }()
-	lines := bufio.NewReader(stdin)
+	lines := lines{stdin}
 	number, err := cardName(*name, lines)
 	if err != nil {
 		return usage(err.Error())
@@ -113,7 +112,7 @@ var scriptCommands = [...]struct {
 
 // cardName is a card's name as given, or its number from standard input. A number
 // among the arguments is refused: other users of the machine see those.
-func cardName(name string, lines *bufio.Reader) (string, error) {
+func cardName(name string, lines lines) (string, error) {
 	if name == "-" {
 		return line(lines)
 	}
@@ -123,18 +122,51 @@ func cardName(name string, lines *bufio.Reader) (string, error) {
 	return name, nil
 }
 
-func line(r *bufio.Reader) (string, error) {
-	s, err := r.ReadString('\n')
-	if s = strings.TrimSpace(s); s == "" {
-		return "", fmt.Errorf("nothing on standard input: %v", err)
+// lines are those of standard input, read byte by byte: a buffer would keep a PIN.
+type lines struct{ r io.Reader }
+
+// maxLine is room for a number or a PIN.
+const maxLine = 64
+
+// next returns the next line without spaces around it; the caller clears it.
+func (l lines) next() ([]byte, error) {
+	b := make([]byte, 0, maxLine)
+	var one [1]byte
+	defer clear(one[:])
+	for {
+		n, err := l.r.Read(one[:])
+		switch {
+		case n == 1 && one[0] == '\n':
+			return bytes.TrimSpace(b), nil
+		case n == 1 && len(b) == maxLine:
+			clear(b)
+			return nil, fmt.Errorf("a line of more than %d characters", maxLine)
+		case n == 1:
+			b = append(b, one[0])
+		}
+		if errors.Is(err, io.EOF) {
+			return bytes.TrimSpace(b), nil
+		}
+		if err != nil {
+			clear(b)
+			return nil, err
+		}
 	}
-	return s, nil
 }
 
-func readPIN(r *bufio.Reader) (secret.Bytes, error) {
-	b, err := r.ReadBytes('\n')
+func line(l lines) (string, error) {
+	b, err := l.next()
 	defer clear(b)
-	if b = bytes.TrimSpace(b); len(b) == 0 {
+	if err != nil || len(b) == 0 {
+		return "", fmt.Errorf("nothing on standard input: %v", err)
+	}
+	return string(b), nil
+}
+
+func readPIN(l lines) (secret.Bytes, error) {
+	b, err := l.next()
+	defer clear(b)
+	if err != nil || len(b) == 0 {
 		return secret.Bytes{}, fmt.Errorf("want the new PIN on standard input: %v", err)
 	}
 	return secret.CopyBytes(b), nil

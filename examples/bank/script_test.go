@@ -15,6 +15,45 @@ import (
 	"github.com/payunit/payunit/payment/money"
 )
 
+// keeping is an input that keeps hold of what it was read into.
+type keeping struct {
+	r    *strings.Reader
+	into [][]byte
+}
+
+func (k *keeping) Read(b []byte) (int, error) {
+	k.into = append(k.into, b)
+	return k.r.Read(b)
+}
+
+// TestScriptKeepsNoPIN: a PIN stays in no buffer that it was read into, and what
+// follows it is not read.
+func TestScriptKeepsNoPIN(t *testing.T) {
+	in := &keeping{r: strings.NewReader(" 864209 \r\nrest")}
+	l := lines{in}
+	pin, err := readPIN(l)
+	if err != nil || string(pin.Reveal()) != "864209" {
+		t.Fatalf("read a PIN of %d digits, %v", pin.Len(), err)
+	}
+	for _, b := range in.into {
+		if bytes.ContainsAny(b, "864209") {
+			t.Error("digits of the PIN are left behind")
+		}
+	}
+	if got, err := line(l); got != "rest" || err != nil {
+		t.Errorf("then %q, %v", got, err)
+	}
+	in = &keeping{r: strings.NewReader("864209")}
+	if _, err := readPIN(lines{in}); err != nil || len(in.into) == 0 || bytes.ContainsAny(in.into[0], "864209") {
+		t.Errorf("a last line: the last digit is left behind, or %v", err)
+	}
+	for name, s := range map[string]string{"nothing": "", "spaces": "  \n", "too long": strings.Repeat("1", maxLine+1)} {
+		if _, err := readPIN(lines{strings.NewReader(s)}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
 // TestScript gives a card commands while a bank serves from the same store, and
 // finds neither number nor PIN in what is said or kept.
 func TestScript(t *testing.T) {
