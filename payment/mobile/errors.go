@@ -11,32 +11,36 @@ import (
 	"github.com/payunit/payunit/payment/enrol"
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/config"
 )
 
 // The codes of ErrorCode.
 const (
 	CodeNone         = ""
-	CodeCancelled    = "cancelled"        // by the app
-	CodeBusy         = "busy"             // the unit is in the middle of something
-	CodeConfig       = "config"           // the configuration or an argument can't work
-	CodeOrder        = "order"            // the order can't be paid: its name, or what it asks for
-	CodeAlreadyPaid  = "already-paid"     // by another unit
-	CodeVoided       = "voided"           // paid, and undone
-	CodeOrderPending = "order-pending"    // another unit has it under way
-	CodeOwed         = "owed"             // an earlier payment is not settled
-	CodeRefused      = "refused"          // the server refuses for good what the order owes it
-	CodeServer       = "server"           // out of reach, or did not answer as agreed
-	CodeAttestation  = "attestation"      // the evidence of device or server was refused
-	CodeNotEnrolled  = "not-enrolled"     // Config.Activation is needed
-	CodeCardRemoved  = "card-removed"     // before anything was requested
-	CodeCard         = "card"             // could not be read, or broke the rules
-	CodePIN          = "pin"              // the PIN pad did not work
-	CodeStorageFull  = "storage-full"     // nothing was changed
-	CodeStorage      = "storage-tampered" // altered, or rolled back
-	CodeInUse        = "storage-in-use"   // another unit has the state open
-	CodeClosed       = "closed"           // the unit was closed
-	CodeInternal     = "internal"         // a defect: please report it
-	CodeOther        = "other"            // told in words alone
+	CodeCancelled    = "cancelled"     // by the app
+	CodeBusy         = "busy"          // the unit is in the middle of something
+	CodeConfig       = "config"        // the configuration or an argument can't work
+	CodeOrder        = "order"         // the order can't be paid: its name, or what it asks for
+	CodeAlreadyPaid  = "already-paid"  // by another unit
+	CodeVoided       = "voided"        // paid, and undone
+	CodeOrderPending = "order-pending" // another unit has it under way
+	CodeOwed         = "owed"          // an earlier payment is not settled
+	CodeRefused      = "refused"       // the server refuses for good what the order owes it
+	CodeServer       = "server"        // out of reach, or did not answer as agreed
+	CodeAttestation  = "attestation"   // the evidence of device or server was refused
+	CodeNotEnrolled  = "not-enrolled"  // Config.Activation is needed
+	// CodeConfiguration: the server's configuration is refused, or has ended: bring
+	// its present one (Unit.Configure).
+	CodeConfiguration = "configuration"
+	CodeCardRemoved   = "card-removed"     // before anything was requested
+	CodeCard          = "card"             // could not be read, or broke the rules
+	CodePIN           = "pin"              // the PIN pad did not work
+	CodeStorageFull   = "storage-full"     // nothing was changed
+	CodeStorage       = "storage-tampered" // altered, or rolled back
+	CodeInUse         = "storage-in-use"   // another unit has the state open
+	CodeClosed        = "closed"           // the unit was closed
+	CodeInternal      = "internal"         // a defect: please report it
+	CodeOther         = "other"            // told in words alone
 )
 
 // configErr is a configuration or an argument that can't work.
@@ -68,12 +72,12 @@ func ErrorCode(err error) string {
 	if err == nil {
 		return CodeNone
 	}
-	var config *configErr
+	var wrong *configErr
 	var internal *internalError
 	switch {
 	case errors.As(err, &internal):
 		return CodeInternal
-	case errors.As(err, &config):
+	case errors.As(err, &wrong):
 		return CodeConfig
 	}
 	// The first that fits: the causes stand before what they cause.
@@ -93,6 +97,7 @@ func ErrorCode(err error) string {
 		{payment.ErrRefused, CodeRefused},
 		{payment.ErrOwed, CodeOwed},
 		{enrol.ErrNotEnrolled, CodeNotEnrolled},
+		{config.ErrRefused, CodeConfiguration}, // also where its record was rolled back: the remedy is the same
 		{trusted.ErrStorageFull, CodeStorageFull},
 		{trusted.ErrTampered, CodeStorage},
 		{trusted.ErrRollback, CodeStorage},

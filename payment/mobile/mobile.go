@@ -46,6 +46,10 @@ type Config struct {
 	Activation string
 	// ServerKey, when set, is the only server that enrolment accepts, 32 bytes.
 	ServerKey []byte
+	// ConfigKey, when set, is the key that signs the server's configurations, 32
+	// bytes: the unit is served under no other. Without it the device keeps to the
+	// one that the server names as it enrols.
+	ConfigKey []byte
 	// TDES takes format 0 PIN blocks under TDES DUKPT in place of format 4
 	// under AES DUKPT.
 	TDES bool
@@ -111,7 +115,7 @@ func Open(c *Config, cancel *Cancelable) (unit *Unit, err error) {
 	u := &Unit{slot: cardreader.NewSlot("app"), screen: &screen{host: c.screen}, running: map[*Cancelable]context.CancelFunc{}}
 	sc := softunit.Config{
 		Link: &link{c.relay}, Reader: u.slot, UI: u.screen, Panel: &panel{c.keypad, c.tones},
-		Activation: c.Activation, ServerKey: bytes.Clone(c.ServerKey),
+		Activation: c.Activation, ServerKey: bytes.Clone(c.ServerKey), ConfigKey: bytes.Clone(c.ConfigKey),
 		Limits: payment.Limits{Connect: millis(c.ConnectMillis), Reply: millis(c.ReplyMillis)},
 		Rand:   c.random, Now: c.now,
 	}
@@ -227,6 +231,20 @@ func (u *Unit) Recover(cancel *Cancelable) (report *Report, err error) {
 		return nil, err
 	}
 	return newReport(r), nil
+}
+
+// Configure takes a configuration of the server that the app brings, signed: it is
+// for a unit that slept through a change of the server's keys, whose payments end with
+// CodeServer or CodeConfiguration. One that is refused changes nothing. cancel may be
+// nil.
+func (u *Unit) Configure(signed []byte, cancel *Cancelable) (err error) {
+	defer guard("taking a configuration", &err)
+	ctx, done, err := u.begin(cancel)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return u.unit.Terminal().Configure(ctx, bytes.Clone(signed))
 }
 
 // Close cancels what runs, closes a card that nobody took, and closes the state. A

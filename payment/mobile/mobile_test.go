@@ -17,6 +17,7 @@ import (
 	"github.com/payunit/payunit/pinpad"
 	"github.com/payunit/payunit/pinpad/softpad"
 	"github.com/payunit/payunit/trusted"
+	"github.com/payunit/payunit/trusted/config"
 )
 
 // fake is a host of which each test sets what it needs; what is not set panics,
@@ -72,6 +73,7 @@ func TestErrorCode(t *testing.T) {
 		fmt.Errorf("%w: no PSE", payment.ErrCard):                        CodeCard,
 		fmt.Errorf("%w: %w", payment.ErrServer, io.EOF):                  CodeServer,
 		fmt.Errorf("mobile: %w", trusted.ErrRollback):                    CodeStorage,
+		fmt.Errorf("%w: %w", payment.ErrServer, config.ErrRefused):       CodeConfiguration,
 		configError("x"): CodeConfig,
 		&internalError{"paying", "runtime.boundsError"}: CodeInternal,
 		errors.New("whatever"):                          CodeOther,

@@ -284,6 +284,7 @@ type Config struct {
 	Relay      mobile.Relay
 	Terminal   []byte
 	Activation string
+	ConfigKey  []byte
 	State      State
 	PIN        string
 }
@@ -297,6 +298,7 @@ func Open(c Config, cancel *mobile.Cancelable) (*App, error) {
 	}
 	mc := mobile.NewConfig(c.Relay, a.Cardholder, &keypad{a.Cardholder})
 	mc.Terminal, mc.CAPK, mc.Activation = c.Terminal, capk, c.Activation
+	mc.ConfigKey = c.ConfigKey
 	mc.UseState(c.State.Store, c.State.Keys)
 	mc.UseObserver(a.Events)
 	if a.Unit, err = mobile.Open(mc, cancel); err != nil {

@@ -149,6 +149,56 @@ func TestPay(t *testing.T) {
 	}
 }
 
+// TestConfigure: an app that brings the server's configuration is told what became of
+// it, and its unit takes none of another signer than the one that it was built with.
+func TestConfigure(t *testing.T) {
+	b, address := newBank(t, "order-3")
+	app := newApp(t, b, address)
+	keys, err := demo.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	signed := func(version uint64, list ...string) []byte {
+		s, err := bank.Configuration{Version: version, Name: bank.Name, Keys: list, Issued: now.Add(-time.Hour), Expires: now.Add(time.Hour)}.Sign(keys, demo.Signer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	second := signed(2, "current")
+	altered := slices.Clone(second)
+	altered[50] ^= 1
+	for _, c := range []struct {
+		name string
+		b    []byte
+		code string
+	}{
+		{"altered", altered, mobile.CodeConfiguration}, {"empty", nil, mobile.CodeConfiguration}, {"newer", second, mobile.CodeNone},
+		{"again", second, mobile.CodeNone}, {"older", signed(1, "current"), mobile.CodeConfiguration},
+	} {
+		if err := app.Unit.Configure(c.b, nil); mobile.ErrorCode(err) != c.code {
+			t.Errorf("%s: code %q, %v", c.name, mobile.ErrorCode(err), err)
+		}
+	}
+	cancel := mobile.NewCancelable()
+	cancel.Cancel()
+	if err := app.Unit.Configure(signed(3, "current"), cancel); mobile.ErrorCode(err) != mobile.CodeCancelled {
+		t.Errorf("cancelled: %v", err)
+	}
+	code, err := b.Activate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := &relay.Dialer{Address: address}
+	_, err = hostapp.Open(hostapp.Config{
+		Relay: hostapp.Stream{Dial: dialer.Open}, Terminal: terminalData(t), Activation: code, ConfigKey: make([]byte, 32), State: hostapp.NewState(), PIN: simcard.TestPIN,
+	}, nil)
+	if mobile.ErrorCode(err) != mobile.CodeConfiguration {
+		t.Errorf("built with another signer: code %q, %v", mobile.ErrorCode(err), err)
+	}
+}
+
 // TestCancel cancels while the card is waited for.
 func TestCancel(t *testing.T) {
 	b, address := newBank(t, "o1")
