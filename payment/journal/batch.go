@@ -39,6 +39,8 @@ type Item struct {
 	AuthCode         string       `json:"auth_code,omitempty"`
 }
 
+func (i *Item) amount() money.Amount { return i.Amount }
+
 // Closing is a settlement that is under way in one currency, so that one that
 // was interrupted goes on where it stood.
 type Closing struct {

@@ -109,6 +109,8 @@ func (e *Entry) Wipe() {
 	}
 }
 
+func (e *Entry) amount() money.Amount { return e.Amount }
+
 // Journal is a view of the records under "journal/" and "result/" of a
 // storage. Safe for concurrent use as far as the storage is.
 type Journal struct{ s trusted.Storage }
@@ -141,7 +143,11 @@ func (j *Journal) Put(ctx context.Context, e Entry) error {
 func (j *Journal) Entry(ctx context.Context, order string) (Entry, bool, error) {
 	var e Entry
 	ok, err := j.read(ctx, key("journal", order), &e)
-	return e, ok, err
+	if err != nil {
+		e.Wipe()
+		return Entry{}, false, err
+	}
+	return e, ok, nil
 }
 
 // Pending returns the debts that are to be paid, which the caller wipes.
@@ -161,6 +167,7 @@ func (j *Journal) entries(ctx context.Context, refused bool) ([]Entry, error) {
 		var e Entry
 		ok, err := j.read(ctx, n, &e)
 		if err != nil {
+			e.Wipe()
 			for i := range out {
 				out[i].Wipe()
 			}
@@ -224,6 +231,11 @@ func (j *Journal) read(ctx context.Context, name string, v any) (bool, error) {
 	defer clear(b)
 	if err := json.Unmarshal(b, v); err != nil {
 		return false, fmt.Errorf("%w: %s", ErrCorrupt, name)
+	}
+	// An amount of nothing that is said nowhere would be written as one that
+	// can't be read.
+	if d, ok := v.(interface{ amount() money.Amount }); ok && d.amount().Currency.IsZero() {
+		return false, fmt.Errorf("%w: %s: no currency", ErrCorrupt, name)
 	}
 	return true, nil
 }

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/payunit/payunit/payment/journal"
@@ -53,6 +54,25 @@ func TestAccountWiped(t *testing.T) {
 	for i, b := range append(s.lent, one.Account.PAN, all[0].Account.PAN) {
 		if len(b) == 0 || !bytes.Equal(b, make([]byte, len(b))) {
 			t.Errorf("slice %d was not wiped", i)
+		}
+	}
+}
+
+// TestCorruptRecordGivesNoAccount: of a debt that can't be read whole nobody gets a
+// part, which nobody would wipe.
+func TestCorruptRecordGivesNoAccount(t *testing.T) {
+	for _, record := range []string{
+		`{"order":"A-1","account":{"pan":"NDc2MTczOTAwMTAxMDAxMA=="}}`,
+		`{"account":{"pan":"NDc2MTczOTAwMTAxMDAxMA=="},"amount":{"minor":1,"currency":"EUR"},"attempts":"x"}`,
+	} {
+		s := &lending{record: []byte(record)}
+		j := journal.New(s)
+		e, ok, err := j.Entry(t.Context(), "A-1")
+		if !errors.Is(err, journal.ErrCorrupt) || ok || e.Account != nil {
+			t.Errorf("%v, %v, account %v", ok, err, e.Account)
+		}
+		if all, err := j.Pending(t.Context()); !errors.Is(err, journal.ErrCorrupt) || all != nil {
+			t.Errorf("%d debts, %v", len(all), err)
 		}
 	}
 }
