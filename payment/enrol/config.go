@@ -61,7 +61,8 @@ func (c Config) brought(ctx context.Context, signer []byte) (*config.Store, erro
 	return s, nil
 }
 
-// enrolling returns the configuration to enrol under, nil when there is none yet.
+// enrolling returns the configuration to enrol under, nil when there is none yet, or
+// none any more: the grant has to bring one then that is in force (pin).
 func (c Config) enrolling(ctx context.Context, s *config.Store) (*config.Statement, error) {
 	st, err := s.Current(ctx)
 	switch {
@@ -70,7 +71,11 @@ func (c Config) enrolling(ctx context.Context, s *config.Store) (*config.Stateme
 	case err != nil:
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
-	if err := st.InForce(c.now()); err != nil {
+	var refused *config.Error
+	switch err := st.InForce(c.now()); {
+	case errors.As(err, &refused) && refused.Reason == config.ReasonExpired:
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("enrol: %w", err)
 	}
 	if !st.Purposes.Has(channel.PurposeEnrol) {

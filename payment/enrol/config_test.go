@@ -420,6 +420,42 @@ func TestConfigurationEnds(t *testing.T) {
 	}
 }
 
+// TestEnrolsAfterTheEnd: a device that enrols long after its app brought a configuration
+// is not kept out by what it knew then, and does not do without either.
+func TestEnrolsAfterTheEnd(t *testing.T) {
+	e := newEstate(t)
+	at := time.Now()
+	c, _ := device(t, e.server)
+	link := c.Link
+	c.ConfigKey, c.Configuration, c.Link = verification(1), e.signed, nobodyThere{}
+	c.Now = func() time.Time { return at }
+	code := e.code(t)
+	if _, err := enrol.Enrol(t.Context(), c, code, 4); err == nil {
+		t.Fatal("enrolled by nobody")
+	}
+	// A clock that is set back is no reason to forget it.
+	c.Configuration = nil
+	at = at.Add(-2 * time.Hour)
+	if _, err := enrol.Enrol(t.Context(), c, code, 4); reasonOf(err) != config.ReasonEarly {
+		t.Errorf("with a clock set back: %v", err)
+	}
+	at, c.Link = at.Add(31*24*time.Hour), link
+	if _, err := enrol.Enrol(t.Context(), c, code, 4); !errors.Is(err, enrol.ErrGrant) || reasonOf(err) != config.ReasonExpired {
+		t.Errorf("from a server that has no newer one: %v", err)
+	}
+	e.hand(signed(t, 1, 2, func(s *config.Statement) {
+		s.Expires = at.Add(time.Hour).Truncate(time.Second)
+		s.Keys[0].Until = s.Expires
+	}, firstKey))
+	term, err := enrol.Enrol(t.Context(), c, code, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := versionOf(t, term); v != 2 {
+		t.Errorf("version %d", v)
+	}
+}
+
 // TestRecordPutBack: the record of an older configuration is noticed before the
 // unit speaks to anybody.
 func TestRecordPutBack(t *testing.T) {
