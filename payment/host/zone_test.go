@@ -346,6 +346,30 @@ func TestZoneInitial(t *testing.T) {
 	}
 }
 
+// TestZoneFlooded: a request for keys that somebody plays over and over fills no
+// ledger, and the line goes on.
+func TestZoneFlooded(t *testing.T) {
+	c := newZoned(t, false)
+	u := c.enrol(1, 4)
+	c.exchangeKeys()
+	u.want("before", u.sale("o1", 100, testPIN), codeApproved)
+	b, err := newRig(t).zone(false).Seal(t.Context(), c.s.c.Dialect, acquirer.NewNetworkManagement(acquirer.NetworkKey, "000778", "LINE", testNow))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 * maxUnused {
+		if c.above(bytes.Clone(b)) == nil {
+			t.Fatal(c.refusedAbove)
+		}
+	}
+	if n := c.up.numbers(); len(n) > 1+maxUnused || n[0] != 1 {
+		t.Errorf("keys of the numbers %v are kept", n)
+	}
+	u.want("under the keys that both have", u.sale("o2", 100, testPIN), codeApproved)
+	c.exchangeKeys()
+	u.want("under new ones", u.sale("o3", 100, testPIN), codeApproved)
+}
+
 // TestZoneKeysRefused: keys that are altered, of another master, without a check
 // value, of another usage, or old ones again are not taken, and nothing changes.
 func TestZoneKeysRefused(t *testing.T) {

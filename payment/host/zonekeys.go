@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,7 +52,10 @@ func (z *Zone) make(ctx context.Context) ([]byte, error) {
 		if number, err = tx.Next("zone/" + z.c.Name); err != nil {
 			return err
 		}
-		return z.put(tx, number, pin, code)
+		if err := z.put(tx, number, pin, code); err != nil {
+			return err
+		}
+		return z.drop(tx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrZone, err)
@@ -60,6 +64,33 @@ func (z *Zone) make(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return fmt.Appendf(nil, "%s%020d%s%s", keysVersion, number, pin, code), nil
+}
+
+// maxUnused is how many keys are kept that were asked for and not used. Whoever
+// plays a request for keys over and over is given them, and can't use them; the
+// ledger does not fill up with them.
+const maxUnused = 16
+
+// drop removes keys that were not used, but for the newest. The oldest that have no
+// end yet are those in use.
+func (z *Zone) drop(tx ledger.Tx) error {
+	var standing []uint64
+	err := tx.EachWorkingKey(z.c.Name, func(k ledger.WorkingKey) error {
+		if k.Usage == zoneMAC && k.Until.IsZero() {
+			standing = append(standing, k.Number)
+		}
+		return nil
+	})
+	if err != nil || len(standing) <= 1+maxUnused {
+		return err
+	}
+	slices.Sort(standing)
+	for _, n := range standing[1 : len(standing)-maxUnused] {
+		if err := errors.Join(tx.DeleteWorkingKey(z.c.Name, zonePIN, n), tx.DeleteWorkingKey(z.c.Name, zoneMAC, n)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (z *Zone) put(tx ledger.Tx, number uint64, pin, code string) error {
