@@ -92,10 +92,13 @@ func (u *Unit) CloseBatch(ctx context.Context) (Settlement, error) {
 		}
 		out.Currencies = append(out.Currencies, s)
 	}
-	if len(items) == 0 {
-		return out, nil
+	if len(items) > 0 {
+		if err := u.journal.CloseBatch(context.WithoutCancel(ctx), n); err != nil {
+			return out, err
+		}
 	}
-	return out, u.journal.CloseBatch(context.WithoutCancel(ctx), n)
+	u.prune(ctx)
+	return out, nil
 }
 
 // byCurrency sorts items into batches of one currency each.

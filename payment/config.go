@@ -119,6 +119,9 @@ type Config struct {
 	// Offline bounds what cards may approve without their bank; the zero value
 	// asks the bank each time. A Terminal of an online-only type makes none.
 	Offline OfflineLimits
+	// Keep bounds the results that are kept of settled payments; zero fields have
+	// defaults.
+	Keep KeepLimits
 	// Limits bound how long each phase may take; zero fields have defaults.
 	Limits Limits
 	// Observe is told what happens, in words without secrets, from the
@@ -160,6 +163,7 @@ func (c *Config) complete() error {
 		c.ChipAttempts = defaultChipAttempts
 	}
 	c.Limits.complete()
+	c.Keep.complete()
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}

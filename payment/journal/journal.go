@@ -198,7 +198,11 @@ func (j *Journal) Settle(ctx context.Context, order string, result json.RawMessa
 
 // Keep stores the result of a payment.
 func (j *Journal) Keep(ctx context.Context, order string, result json.RawMessage) error {
-	b, err := json.Marshal(kept{Order: order, Result: result})
+	n, err := j.Batch(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(kept{Order: order, Result: result, Batch: n})
 	if err != nil {
 		return fmt.Errorf("journal: order %s: %w", order, err)
 	}
@@ -218,6 +222,8 @@ func (j *Journal) Result(ctx context.Context, order string) (json.RawMessage, bo
 type kept struct {
 	Order  string          `json:"order"`
 	Result json.RawMessage `json:"result"`
+	// Batch is the number of the batch that was open.
+	Batch uint64 `json:"batch,omitempty"`
 }
 
 func (j *Journal) read(ctx context.Context, name string, v any) (bool, error) {
