@@ -181,7 +181,7 @@ type standing struct {
 
 func standingOf(tx ledger.Tx) (standing, error) {
 	s := standing{refused: []message{}, scripts: map[ledger.ScriptState]int{}}
-	err := tx.EachOutgoing(func(o ledger.Outgoing) error {
+	err := tx.EachOutgoing(0, func(o ledger.Outgoing) error {
 		if o.Refused {
 			s.refused = append(s.refused, message{o.ID, o.Code, o.Refusals, o.Created.Format(time.DateTime)})
 		} else {

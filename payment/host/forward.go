@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/payunit/payunit/payment/acquirer"
@@ -43,52 +44,135 @@ func (s *Server) Forward(ctx context.Context) {
 	}
 }
 
-// ForwardDue sends what is due now, once, and returns how much is still owed,
-// whether it was due or not. What the acquirer has refused for good is not in it.
-func (s *Server) ForwardDue(ctx context.Context) (owed int, err error) {
-	var list []ledger.Outgoing
+// forwardPage is how many messages are read at once.
+const forwardPage = 256
+
+// errPage ends the reading of a page.
+var errPage = errors.New("host: a page is full")
+
+// outgoingPage reads a page of what is owed after a number.
+func (s *Server) outgoingPage(ctx context.Context, after uint64) (page []ledger.Outgoing, err error) {
 	err = s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
-		list = nil
-		return tx.EachOutgoing(func(o ledger.Outgoing) error { list = append(list, o); return nil })
+		page = nil
+		err := tx.EachOutgoing(after, func(o ledger.Outgoing) error {
+			// Messages of one number belong together: a page ends after them.
+			if n := len(page); n >= forwardPage && page[n-1].Number != o.Number {
+				return errPage
+			}
+			page = append(page, o)
+			return nil
+		})
+		if errors.Is(err, errPage) {
+			return nil
+		}
+		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("host: reading what is owed: %w", err)
+		return nil, fmt.Errorf("host: reading what is owed: %w", err)
 	}
+	return page, nil
+}
+
+// ForwardDue sends what is due now, once, and returns how much is still owed,
+// whether it was due or not. What the acquirer has refused for good is not in it. It
+// reads a page at a time, and sends the messages of Limits.Forwards requests at once.
+func (s *Server) ForwardDue(ctx context.Context) (owed int, err error) {
 	now := s.c.Now()
 	// What follows a message that was not acknowledged waits for it.
 	held := map[ledger.Key]bool{}
 	var first error
 	refused := 0
-	for _, o := range list {
-		if err := ctx.Err(); err != nil {
+	for after := uint64(0); ; {
+		page, err := s.outgoingPage(ctx, after)
+		if err != nil {
 			return owed, err
 		}
-		if o.Refused {
-			refused++
-			continue
+		if len(page) == 0 {
+			break
 		}
-		// What is due later than anything is ever put off was written before
-		// the clock was set back.
-		if wait := o.Due.Sub(now); wait > 0 && wait <= max(forwardMost, 2*s.c.Limits.Upstream) || held[o.Authorisation] {
-			held[o.Authorisation] = true
-			owed++
-			continue
+		after = page[len(page)-1].Number
+		var requests [][]ledger.Outgoing
+		at := map[ledger.Key]int{}
+		for _, o := range page {
+			if o.Refused {
+				refused++
+				continue
+			}
+			i, ok := at[o.Authorisation]
+			if !ok {
+				i = len(requests)
+				at[o.Authorisation] = i
+				requests = append(requests, nil)
+			}
+			requests[i] = append(requests[i], o)
 		}
-		done, given, err := s.forward(ctx, o)
-		if given {
-			refused++
-			continue
+		for _, d := range s.forwardRequests(ctx, now, requests, held) {
+			owed += d.owed
+			refused += d.refused
+			first = errors.Join(first, d.err)
+			if d.owed > 0 {
+				held[d.key] = true
+			}
 		}
-		if err != nil {
-			first = errors.Join(first, err)
-		}
-		if !done {
-			held[o.Authorisation] = true
-			owed++
+		if err := ctx.Err(); err != nil {
+			return owed, err
 		}
 	}
 	s.counters.owes(owed, refused)
 	return owed, first
+}
+
+// forwarded is what became of the messages of a request.
+type forwarded struct {
+	key           ledger.Key
+	owed, refused int
+	err           error
+}
+
+// forwardRequests sends what is due of the messages of several requests.
+func (s *Server) forwardRequests(ctx context.Context, now time.Time, requests [][]ledger.Outgoing, held map[ledger.Key]bool) []forwarded {
+	out := make([]forwarded, len(requests))
+	one := func(i int) {
+		d := &out[i]
+		d.key = requests[i][0].Authorisation
+		wait := held[d.key]
+		for _, o := range requests[i] {
+			// What is due later than anything is ever put off was written before
+			// the clock was set back.
+			ahead := o.Due.Sub(now)
+			if wait = wait || ahead > 0 && ahead <= max(forwardMost, 2*s.c.Limits.Upstream) || ctx.Err() != nil; wait {
+				d.owed++
+				continue
+			}
+			done, given, err := s.forward(ctx, o)
+			switch {
+			case given:
+				d.refused++
+			case done:
+			default:
+				wait = true
+				d.owed++
+			}
+			d.err = errors.Join(d.err, err)
+		}
+	}
+	if s.c.Limits.Forwards == 1 {
+		for i := range requests {
+			one(i)
+		}
+		return out
+	}
+	slots := make(chan struct{}, s.c.Limits.Forwards)
+	var wg sync.WaitGroup
+	for i := range requests {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			one(i)
+		})
+	}
+	wg.Wait()
+	return out
 }
 
 // forward sends one message. refused is set when the acquirer has refused it for

@@ -166,6 +166,9 @@ type Limits struct {
 	// Upstream is how long the acquirer above may take for an answer; zero
 	// means 15 s.
 	Upstream time.Duration
+	// Forwards is how many requests' messages go to the acquirer above at once of
+	// those that it is owed; zero means one after another.
+	Forwards int
 	// Reply is how long writing an answer may take; zero means 10 s.
 	Reply time.Duration
 	// Evidence is how long evidence for a payment counts at most, from when it
@@ -221,6 +224,9 @@ func (c *Config) complete() error {
 	}
 	if c.Limits.Upstream <= 0 {
 		c.Limits.Upstream = 15 * time.Second
+	}
+	if c.Limits.Forwards <= 0 {
+		c.Limits.Forwards = 1
 	}
 	if c.Limits.Reply <= 0 {
 		c.Limits.Reply = 10 * time.Second

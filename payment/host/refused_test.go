@@ -15,7 +15,7 @@ func (c *chained) outbox() (all []ledger.Outgoing) {
 	c.t.Helper()
 	err := c.l.View(c.t.Context(), func(tx ledger.Tx) error {
 		all = nil
-		return tx.EachOutgoing(func(o ledger.Outgoing) error { all = append(all, o); return nil })
+		return tx.EachOutgoing(0, func(o ledger.Outgoing) error { all = append(all, o); return nil })
 	})
 	if err != nil {
 		c.t.Fatal(err)

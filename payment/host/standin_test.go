@@ -203,7 +203,7 @@ func TestStandInSealed(t *testing.T) {
 	u.want("a sale", u.sale("o0", 500, ""), codeApproved)
 	var kept ledger.Outgoing
 	err := c.l.View(t.Context(), func(tx ledger.Tx) error {
-		return tx.EachOutgoing(func(o ledger.Outgoing) error { kept = o; return nil })
+		return tx.EachOutgoing(0, func(o ledger.Outgoing) error { kept = o; return nil })
 	})
 	if err != nil {
 		t.Fatal(err)

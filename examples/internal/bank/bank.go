@@ -151,6 +151,9 @@ func (b *Bank) open(ctx context.Context) error {
 		EntryPolicy: func(string) trade.EntryPolicy { return b.c.Entry },
 		TipPercent:  func(string, string) int { return b.c.TipPercent },
 	}
+	if c.Limits.Forwards == 0 {
+		c.Limits.Forwards = 8
+	}
 	if len(b.c.Configuration) > 0 {
 		c.ConfigKey, c.Configuration = b.c.Keys.ConfigKey, func() []byte { return b.c.Configuration }
 	}

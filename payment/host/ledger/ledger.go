@@ -115,8 +115,9 @@ type Outbox interface {
 	PutOutgoing(o Outgoing) error
 	// DeleteOutgoing strikes a message out; one that is not there is no error.
 	DeleteOutgoing(id string) error
-	// EachOutgoing walks over the messages, the oldest first.
-	EachOutgoing(fn func(Outgoing) error) error
+	// EachOutgoing walks over the messages after a number, 0 for all, the oldest
+	// first.
+	EachOutgoing(after uint64, fn func(Outgoing) error) error
 }
 
 // Tickets are what channels left for their resumption.

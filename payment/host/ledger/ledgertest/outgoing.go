@@ -20,13 +20,20 @@ func outbox(t *testing.T, s Store) {
 		t.Helper()
 		var all []ledger.Outgoing
 		view(t, l, func(tx ledger.Tx) error {
-			return tx.EachOutgoing(func(o ledger.Outgoing) error { all = append(all, o); return nil })
+			return tx.EachOutgoing(0, func(o ledger.Outgoing) error { all = append(all, o); return nil })
 		})
 		if d := diff(want, all); d != "" {
 			t.Errorf("all of them (-want +got):\n%s", d)
 		}
 	}
 	each(older, o)
+	var rest []ledger.Outgoing
+	view(t, l, func(tx ledger.Tx) error {
+		return tx.EachOutgoing(1, func(o ledger.Outgoing) error { rest = append(rest, o); return nil })
+	})
+	if d := diff([]ledger.Outgoing{o}, rest); d != "" {
+		t.Errorf("those after the first (-want +got):\n%s", d)
+	}
 	stop := errors.New("stop")
 	err := l.Update(t.Context(), func(tx ledger.Tx) error { return errors.Join(tx.DeleteOutgoing("z"), stop) })
 	if !errors.Is(err, stop) {

@@ -37,13 +37,16 @@ func (t *tx) DeleteOutgoing(id string) error {
 	return nil
 }
 
-// EachOutgoing walks over the messages, the oldest first.
-func (t *tx) EachOutgoing(fn func(ledger.Outgoing) error) error {
+// EachOutgoing walks over the messages after a number, the oldest first.
+func (t *tx) EachOutgoing(after uint64, fn func(ledger.Outgoing) error) error {
 	if err := t.usable(); err != nil {
 		return err
 	}
 	var all []ledger.Outgoing
 	for _, o := range t.l.outgoing {
+		if o.Number <= after {
+			continue
+		}
 		o.Message = owned(o.Message)
 		all = append(all, o)
 	}

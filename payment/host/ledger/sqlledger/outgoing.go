@@ -49,9 +49,9 @@ func (t *tx) DeleteOutgoing(id string) error {
 	return t.exec("striking an outgoing message out", "DELETE FROM outgoing WHERE id = ?", id)
 }
 
-// EachOutgoing walks over the messages, the oldest first.
-func (t *tx) EachOutgoing(fn func(ledger.Outgoing) error) error {
-	return t.each("reading outgoing messages", "SELECT "+outgoingColumns+" FROM outgoing ORDER BY number, id", nil, func(scan func(...any) error) error {
+// EachOutgoing walks over the messages after a number, the oldest first.
+func (t *tx) EachOutgoing(after uint64, fn func(ledger.Outgoing) error) error {
+	return t.each("reading outgoing messages", "SELECT "+outgoingColumns+" FROM outgoing WHERE number > ? ORDER BY number, id", []any{int64(after)}, func(scan func(...any) error) error {
 		o, err := scanOutgoing(scan)
 		if err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
-// postgresSchema is version 8 for PostgreSQL: SQLite's tables with PostgreSQL's
+// postgresSchema is version 9 for PostgreSQL: SQLite's tables with PostgreSQL's
 // types. Text is in the order of its bytes, whatever the database's locale is.
 // Every transaction that writes begins with the table turn.
 var postgresSchema = [...]string{
@@ -113,6 +113,7 @@ var postgresSchema = [...]string{
 	outgoingRefusals,
 	outgoingCode,
 	outgoingRefused,
+	outgoingByNumber,
 	postgresTickets,
 	ticketsByExpiry,
 	postgresSpendings,
@@ -140,6 +141,7 @@ var postgresUpgrades = [...][]string{
 		`UPDATE payunit_ledger SET version = 7`,
 	},
 	{`ALTER TABLE orders ADD COLUMN tip BIGINT NOT NULL DEFAULT 0`, `UPDATE payunit_ledger SET version = 8`},
+	{outgoingByNumber, `UPDATE payunit_ledger SET version = 9`},
 }
 
 const postgresTickets = `CREATE TABLE tickets (

@@ -93,6 +93,21 @@ func TestPostgresVersion(t *testing.T) {
 			}
 		})
 	}
+	t.Run("upgraded from version 8", func(t *testing.T) {
+		s := schemaStore(c.Schema())
+		ledgertest.Sample(t, s.Open(t))
+		db := s.db(t)
+		if _, err := db.Exec("DROP INDEX outgoing_by_number; UPDATE payunit_ledger SET version = 8"); err != nil {
+			t.Fatal(err)
+		}
+		if r := ledgertest.Clean(t, s.Open(t)); r.Orders != 5 {
+			t.Errorf("after the upgrade: %+v", r)
+		}
+		var found, indexes int
+		if err := db.QueryRow("SELECT version, (SELECT count(*) FROM pg_indexes WHERE indexname = 'outgoing_by_number' AND schemaname = current_schema()) FROM payunit_ledger").Scan(&found, &indexes); err != nil || found != version || indexes != 1 {
+			t.Errorf("version %d, %d indexes, %v", found, indexes, err)
+		}
+	})
 	t.Run("many servers start at once", func(t *testing.T) {
 		s := schemaStore(c.Schema())
 		var wg sync.WaitGroup

@@ -13,9 +13,9 @@ import (
 const application = 0x50415955
 
 // version is the version of the tables.
-const version = 8
+const version = 9
 
-// schema is version 8 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
+// schema is version 9 for SQLite. Times are microseconds since 1970 in UTC. A counter of 64
 // bits is kept in a signed column of the same bits.
 var schema = [...]string{
 	`CREATE TABLE orders (
@@ -118,6 +118,7 @@ var schema = [...]string{
 	outgoingRefusals,
 	outgoingCode,
 	outgoingRefused,
+	outgoingByNumber,
 	sqliteTickets,
 	ticketsByExpiry,
 	sqliteSpendings,
@@ -147,6 +148,7 @@ var upgrades = [...][]string{
 		outgoingRefusals, outgoingCode, outgoingRefused, sqliteScripts, scriptsByCard, sqliteWorkingKeys, `PRAGMA user_version = 7`,
 	},
 	{`ALTER TABLE orders ADD COLUMN tip INTEGER NOT NULL DEFAULT 0`, `PRAGMA user_version = 8`},
+	{outgoingByNumber, `PRAGMA user_version = 9`},
 }
 
 const sqliteTickets = `CREATE TABLE tickets (
@@ -173,6 +175,9 @@ const (
 	outgoingCode     = `ALTER TABLE outgoing ADD COLUMN code TEXT NOT NULL DEFAULT ''`
 	outgoingRefused  = `ALTER TABLE outgoing ADD COLUMN refused BIGINT NOT NULL DEFAULT 0`
 )
+
+// outgoingByNumber finds a page of messages, in the words of both databases.
+const outgoingByNumber = `CREATE INDEX outgoing_by_number ON outgoing (number)`
 
 const sqliteBatches = `CREATE TABLE batches (
 		terminal TEXT NOT NULL,
