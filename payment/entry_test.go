@@ -271,3 +271,58 @@ func TestEntryNotGranted(t *testing.T) {
 		t.Errorf("order %s, the issuer was asked %d times", w.state("A-1"), len(w.entries))
 	}
 }
+
+// wrecked is a reader of chips and stripes that fails, at once or when it is called
+// off.
+type wrecked struct {
+	err  error
+	late bool
+}
+
+func (f wrecked) Name() string { return "wrecked" }
+
+func (f wrecked) wait(ctx context.Context) error {
+	if f.late {
+		<-ctx.Done()
+	}
+	if f.err == nil {
+		return ctx.Err()
+	}
+	return f.err
+}
+
+func (f wrecked) Connect(ctx context.Context) (cardreader.Card, error) { return nil, f.wait(ctx) }
+
+func (f wrecked) Swipe(ctx context.Context) (magstripe.Stripe, error) {
+	return magstripe.Stripe{}, f.wait(ctx)
+}
+
+// TestReadersFailAtOnce: of two readers that fail, the payment tells of the chip's,
+// whichever was noticed first; of one that was only called off it tells nothing.
+func TestReadersFailAtOnce(t *testing.T) {
+	chip, stripe := fmt.Errorf("test: unplugged: %w", cardreader.ErrNoReader), errors.New("test: stripe reader broken")
+	for _, c := range []struct {
+		name         string
+		chip, stripe wrecked
+		want         error
+	}{
+		{"the chip's first", wrecked{err: chip}, wrecked{err: stripe, late: true}, chip},
+		{"the stripe's first", wrecked{err: chip, late: true}, wrecked{err: stripe}, chip},
+		{"the chip's called off", wrecked{late: true}, wrecked{err: stripe}, stripe},
+		{"the stripe's called off", wrecked{err: chip}, wrecked{late: true}, chip},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.entry = trade.EntryPolicy{Stripe: true}
+			rc := plain()
+			rc.reader = func(cardreader.Reader) cardreader.Reader { return c.chip }
+			rc.config = func(pc *payment.Config) { pc.Stripe = c.stripe }
+			r := w.rig(rc)
+			w.order("A-1", 1234)
+			_, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"})
+			if !errors.Is(err, payment.ErrCard) || errors.Is(err, chip) != errors.Is(c.want, chip) || errors.Is(err, stripe) != errors.Is(c.want, stripe) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
