@@ -69,7 +69,11 @@ func (p *run) swiped(ctx context.Context, stripe magstripe.Stripe, how entry) er
 	}
 	s.request.CVM = s.cvm
 	p.emv, p.how = s, how
-	p.u.tell(PhaseCard, "the card was read by its %s", entries[how].word)
+	text := "the card was read by its stripe"
+	if how == entryFallback {
+		text += ", in the place of its chip"
+	}
+	p.u.tell(PhaseCard, "%s", text)
 	return nil
 }
 
