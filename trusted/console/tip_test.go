@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/payunit/payunit/payment/money"
 	"github.com/payunit/payunit/trusted"
@@ -128,7 +129,8 @@ func FuzzEntries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, amount, most int64) {
 		var out bytes.Buffer
 		var typed field
-		card, err := New(Config{In: bytes.NewReader(in), Out: &out}).keyCard(t.Context(), trusted.CardPrompt{Amount: money.New(amount, eur)}, &typed)
+		c := New(Config{In: bytes.NewReader(in), Out: &out})
+		card, err := c.keyCard(t.Context(), trusted.CardPrompt{Amount: money.New(amount, eur)}, &typed)
 		if err == nil && (!card.PAN.Luhn() || len(card.Expiry) != 4 || card.Expiry[2:] < "01" || card.Expiry[2:] > "12" || !code(card.CVV2.Reveal())) {
 			t.Errorf("%q is taken for a card", in)
 		}
@@ -138,10 +140,22 @@ func FuzzEntries(f *testing.F) {
 		if typed != (field{}) {
 			t.Error("the field was not wiped")
 		}
+		drain(t, c)
 		p := trusted.TipPrompt{Amount: money.New(amount, eur), Max: money.New(most, eur)}
-		tip, err := New(Config{In: bytes.NewReader(in), Out: &out}).Tip(t.Context(), p)
+		c = New(Config{In: bytes.NewReader(in), Out: &out})
+		tip, err := c.Tip(t.Context(), p)
 		if err == nil && tip.Minor != 0 && (tip.Minor < 0 || tip.Minor > most || tip.Currency != eur) {
 			t.Errorf("%q is a tip of %v", in, tip)
 		}
+		drain(t, c)
 	})
+}
+
+// drain takes what is left of a console's input, so that nobody waits with it.
+func drain(t *testing.T, c *Console) {
+	for {
+		if _, err := c.key(t.Context(), time.Time{}); err != nil {
+			return
+		}
+	}
 }
