@@ -263,7 +263,9 @@ func thousand(t *testing.T, service *pcsctest.Service) {
 	}
 	t.Logf("1000 payments in %v", time.Since(began).Round(time.Millisecond))
 	nowFiles, nowGoroutines, nowHeap := usage()
-	if nowFiles > files+2 || nowGoroutines > goroutines+3 {
+	// What a payment leaves ends a moment later on a busy machine; a leak is a
+	// thousand.
+	if nowFiles > files+50 || nowGoroutines > goroutines+100 {
 		t.Errorf("%d files and %d goroutines, before %d and %d", nowFiles, nowGoroutines, files, goroutines)
 	}
 	// The bank remembers each payment, the unit its results: some 3 KiB each.
