@@ -268,6 +268,11 @@ func (i *Issuer) Authorize(ctx context.Context, tx ledger.Tx, r Request) (Decisi
 		return Decision{}, err
 	}
 	if d.Approved() || d.Code == CodePartial {
+		if r.Entry == EntryChip && r.PIN.Len() > 0 {
+			if err := i.forgive(tx, k); err != nil {
+				return Decision{}, err
+			}
+		}
 		if err := i.spend(tx, k, r, d); err != nil {
 			return Decision{}, err
 		}

@@ -34,7 +34,8 @@ func (e Entry) String() string {
 }
 
 // DefaultValueTries is how many wrong card verification values in a row a card
-// allows: three digits are soon guessed.
+// allows: three digits are soon guessed. Its holder, who pays by chip and PIN, gets
+// all of them back.
 const DefaultValueTries = 5
 
 // discretionary is where the discretionary data of track 2 begins behind the
@@ -126,11 +127,7 @@ func (i *Issuer) value(tx ledger.Tx, k *card, r Request, service string) (code, 
 		value = secret.CopyBytes(track[at : at+valueLen])
 		defer value.Wipe()
 	}
-	ref := k.ref + "/value"
-	tries, err := tx.Card(ref)
-	if errors.Is(err, ledger.ErrNotFound) {
-		tries, err = ledger.Card{Ref: ref, PINTries: DefaultValueTries}, nil
-	}
+	tries, err := k.valueTries(tx)
 	if err != nil {
 		return "", "", err
 	}
@@ -154,4 +151,25 @@ func (i *Issuer) value(tx ledger.Tx, k *card, r Request, service string) (code, 
 	}
 	tries.PINTries--
 	return CodeNotHonoured, fmt.Sprintf("the card verification value is wrong, tries left: %d", tries.PINTries), tx.PutCard(tries)
+}
+
+// valueTries reads how many card verification values may be tried.
+func (k *card) valueTries(tx ledger.Tx) (ledger.Card, error) {
+	ref := k.ref + "/value"
+	tries, err := tx.Card(ref)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return ledger.Card{Ref: ref, PINTries: DefaultValueTries}, nil
+	}
+	return tries, err
+}
+
+// forgive gives a card its tries of verification values back: whoever has its
+// number can use them up, and only its holder pays by chip and PIN.
+func (i *Issuer) forgive(tx ledger.Tx, k *card) error {
+	tries, err := k.valueTries(tx)
+	if err != nil || tries.PINTries == DefaultValueTries {
+		return err
+	}
+	tries.PINTries = DefaultValueTries
+	return tx.PutCard(tries)
 }

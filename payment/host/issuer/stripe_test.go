@@ -167,6 +167,11 @@ func TestValuesAreNotGuessed(t *testing.T) {
 	d.want("right too late", d.authorize(d.swiped(EntryManual, "", nil)), CodeNotHonoured)
 	d.want("the stripe's, too late", d.authorize(d.swiped(EntryFallback, "201", nil)), CodeNotHonoured)
 	d.want("the chip", d.authorize(d.request(1000, "")), CodeApproved)
+	d.want("that proves no holder", d.authorize(d.swiped(EntryManual, "", nil)), CodeNotHonoured)
+	d.want("chip and a wrong PIN", d.authorize(d.request(1000, "9999")), CodeWrongPIN)
+	d.want("that proves none either", d.authorize(d.swiped(EntryManual, "", nil)), CodeNotHonoured)
+	d.want("chip and PIN", d.authorize(d.request(1000, "1234")), CodeApproved)
+	d.want("after its holder paid", d.authorize(d.swiped(EntryManual, "", nil)), CodeApproved)
 }
 
 func TestCardsWithKeysOfTheirOwn(t *testing.T) {
