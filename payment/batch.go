@@ -150,6 +150,14 @@ func (u *Unit) closeCurrency(ctx context.Context, l *line, n uint64, items []jou
 			u.tell(PhaseSettle, "batch %d in %s is closed: agreed %v, net %d", n, s.Currency, s.Agreed, s.Server.Net())
 			return s, u.journal.PutClosing(context.WithoutCancel(ctx), n, s.Currency, c)
 		case code != "95" || c.Final:
+			if c.Final {
+				// The server has not what the upload was to tell it: the next call
+				// begins again.
+				c = journal.Closing{}
+				if err := u.newClosing(context.WithoutCancel(ctx), n, s.Currency, &c); err != nil {
+					return s, err
+				}
+			}
 			r, _ := u.c.Dialect.Response(code)
 			return s, fmt.Errorf("%w: the settlement was answered with %s (%s)", ErrServer, code, r.Merchant)
 		}

@@ -121,6 +121,48 @@ func TestCloseBatchDiffers(t *testing.T) {
 	}
 }
 
+// TestCloseBatchUploadForgotten: a server that does not know of the upload any more
+// refuses the settlement after it; the next call sends the transactions again.
+func TestCloseBatchUploadForgotten(t *testing.T) {
+	w := onSQLite(t)
+	r := w.rig(plain())
+	w.order("A-1", 1234)
+	if p, err := r.unit.Pay(t.Context(), payment.Order{ID: "A-1"}); err != nil || p.Outcome != payment.Approved {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	tid, _ := r.identity()
+	change := func(f func(*ledger.Batch)) {
+		err := w.ledger.Update(w.ctx, func(tx ledger.Tx) error {
+			b, err := tx.Batch(tid, "EUR")
+			if err != nil {
+				return err
+			}
+			f(&b)
+			return tx.PutBatch(b)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	change(func(b *ledger.Batch) { b.Totals.Debits.Minor++ })
+	settlements := 0
+	w.intercept = func(p host.Point) error {
+		if p.Stage == host.StageVerified && p.MTI[:3] == "050" {
+			if settlements++; settlements == 2 {
+				change(func(b *ledger.Batch) { b.Last.Uploaded = 0 })
+			}
+		}
+		return nil
+	}
+	if got, err := r.unit.CloseBatch(t.Context()); !errors.Is(err, payment.ErrServer) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	got, err := r.unit.CloseBatch(t.Context())
+	if err != nil || settlements != 4 || len(got.Currencies) != 1 || got.Currencies[0].Agreed || got.Currencies[0].Uploaded != 1 {
+		t.Errorf("after %d settlements: %+v, %v", settlements, got, err)
+	}
+}
+
 // TestCloseBatchInterrupted cuts the channel around each message of a settlement
 // whose totals differ, and stops the storage at each of its writes: the next
 // call ends it, once.

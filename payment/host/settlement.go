@@ -12,9 +12,19 @@ import (
 // The processing code of a settlement after the upload of its batch.
 const processingFinal = "960000"
 
+// openBatch returns the batch of a terminal. One that nothing was written to yet
+// counts every payment from here on.
+func openBatch(tx ledger.Tx, terminal, currency string) (ledger.Batch, error) {
+	b, err := tx.Batch(terminal, currency)
+	if b == (ledger.Batch{Terminal: terminal, Currency: currency}) {
+		b.Counted = true
+	}
+	return b, err
+}
+
 // count adds a completed payment to the batch of its terminal.
 func count(tx ledger.Tx, terminal string, o ledger.Order, to func(t *ledger.Totals) *ledger.Total) error {
-	b, err := tx.Batch(terminal, o.Amount.Currency.Code())
+	b, err := openBatch(tx, terminal, o.Amount.Currency.Code())
 	if err != nil {
 		return err
 	}
@@ -35,11 +45,12 @@ func completed(o ledger.Order) func(t *ledger.Totals) *ledger.Total {
 
 // settlement carries out an 0500. Totals that agree close the batch. Others are
 // answered with the server's, and close it only after the terminal has sent its
-// transactions: what the server booked is what counts.
+// transactions, as many as it claims: what the server booked is what counts. One that
+// says it comes after that, where they did not come, is refused.
 func (s *Server) settlement(tx ledger.Tx, w *work) (reply, error) {
 	m := w.m
 	currency := m.Totals.Currency.Code()
-	b, err := tx.Batch(w.terminal.ID, currency)
+	b, err := openBatch(tx, w.terminal.ID, currency)
 	if err != nil {
 		return reply{}, err
 	}
@@ -60,6 +71,9 @@ func (s *Server) settlement(tx ledger.Tx, w *work) (reply, error) {
 	if m.STAN == "" || m.RRN == "" {
 		return reply{code: codeFormat, said: "refused: STAN or RRN is missing"}, nil
 	}
+	if final && claimed != b.Totals && (b.Last.Code != codeTotals || b.Last.Uploaded < claimed.Transactions()) {
+		return reply{code: codeInvalid, said: fmt.Sprintf("refused: a settlement after an upload of %d, where %d are claimed", b.Last.Uploaded, claimed.Transactions())}, nil
+	}
 	l := ledger.Settlement{STAN: m.STAN, RRN: m.RRN, Final: final, Code: codeApproved, Claimed: claimed, Booked: b.Totals, Time: w.now}
 	said := fmt.Sprintf("settled: batch %d in %s, net %d", b.Number, currency, b.Totals.Net())
 	switch {
@@ -73,6 +87,7 @@ func (s *Server) settlement(tx ledger.Tx, w *work) (reply, error) {
 	b.Last = l
 	if l.Code == codeApproved {
 		b.Number++
+		b.Settled = b.Settled.Plus(b.Totals)
 		b.Totals = ledger.Totals{}
 	}
 	return answer(l, said), tx.PutBatch(b)
@@ -99,7 +114,7 @@ func (s *Server) upload(tx ledger.Tx, w *work) (reply, error) {
 	if !ok {
 		return reply{code: codeFormat, said: "uploaded: STAN or RRN of the original is missing"}, nil
 	}
-	b, err := tx.Batch(w.terminal.ID, m.Amount.Currency.Code())
+	b, err := openBatch(tx, w.terminal.ID, m.Amount.Currency.Code())
 	if err != nil {
 		return reply{}, err
 	}

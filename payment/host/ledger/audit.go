@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -38,7 +39,7 @@ const maxProblems = 100
 
 // Audit reads the whole ledger and checks that every entry sums to zero, that
 // the chain of hashes is whole, that balances are the sums of their postings,
-// that each authorisation is booked, completed and booked back exactly as its
+// that the totals of terminals' batches are those of their payments, that each authorisation is booked, completed and booked back exactly as its
 // state says, and that each order's state is that of its authorisation. The
 // entries that were marked once have to be there as they were: a ledger that was
 // set back, or written anew, has others. The error is that of the store; what is
@@ -53,6 +54,7 @@ func Audit(ctx context.Context, l Ledger, marks ...Mark) (Report, error) {
 			live:     map[string]Authorisation{},
 			voided:   map[Key]Authorisation{},
 			taken:    map[Key]Authorisation{},
+			undone:   map[Key]bool{},
 			asked:    map[Key]Authorisation{},
 			refunds:  map[string]int64{},
 			refunded: map[string]Order{},
@@ -60,6 +62,7 @@ func Audit(ctx context.Context, l Ledger, marks ...Mark) (Report, error) {
 			increments: map[string]Entry{},
 			raised:     map[Key]int64{},
 			captured:   map[Key]int64{},
+			totals:     map[[2]string]*Totals{},
 		}
 		for _, step := range []func() error{
 			func() error { return tx.EachEntry(a.entry) },
@@ -73,6 +76,9 @@ func Audit(ctx context.Context, l Ledger, marks ...Mark) (Report, error) {
 			if err := step(); err != nil {
 				return err
 			}
+		}
+		if err := a.batches(tx); err != nil {
+			return err
 		}
 		a.finish()
 		return nil
@@ -94,6 +100,8 @@ type auditor struct {
 	// voided and taken are the authorisations that a void undid, or that are
 	// completed.
 	voided, taken map[Key]Authorisation
+	// undone are the voided ones that were completed before.
+	undone map[Key]bool
 	// asked are those whose answer is not known.
 	asked map[Key]Authorisation
 	// refunds are the sums of the live refunds by the order that they give
@@ -106,6 +114,50 @@ type auditor struct {
 	raised     map[Key]int64
 	// captured is what completions gave away of what was booked, and not back.
 	captured map[Key]int64
+	// totals are what the payments of a terminal come to in a currency.
+	totals map[[2]string]*Totals
+}
+
+// total is what the payments of a terminal come to in a currency, so far.
+func (a *auditor) total(terminal, currency string) *Totals {
+	k := [2]string{terminal, currency}
+	if a.totals[k] == nil {
+		a.totals[k] = &Totals{}
+	}
+	return a.totals[k]
+}
+
+// count adds an order to the totals of its terminal, as its state says.
+func (a *auditor) count(o Order, live, undone Authorisation) {
+	t := a.total(o.Authorisation.Terminal, o.Amount.Currency.Code())
+	sale := o.Type == "sale" || o.Type == "cashback"
+	switch {
+	case sale && o.State == OrderPaid:
+		t.Debits.Add(live.Amount.Minor)
+	case sale && o.State == OrderVoided:
+		t.Debits.Add(undone.Amount.Minor)
+	case o.Type == "completion" && o.State == OrderPaid:
+		t.Debits.Add(o.Amount.Minor)
+	case o.Type == "void" && o.State == OrderPaid && a.undone[o.Authorisation]:
+		t.DebitReversals.Add(o.Amount.Minor)
+	case o.Type == "refund" && o.State == OrderPaid:
+		t.Credits.Add(live.Amount.Minor)
+	}
+}
+
+// batches compares the batches' totals with what was booked.
+func (a *auditor) batches(tx Tx) error {
+	for _, k := range slices.SortedFunc(maps.Keys(a.totals), func(x, y [2]string) int { return slices.Compare(x[:], y[:]) }) {
+		b, err := tx.Batch(k[0], k[1])
+		if err != nil {
+			return err
+		}
+		if want, got := *a.totals[k], b.Settled.Plus(b.Totals); b.Counted && want != got {
+			a.wrong("batch %d of terminal %s in %s: it and those before count %d transactions, net %d; what is booked is %d, net %d",
+				b.Number, k[0], k[1], got.Transactions(), got.Net(), want.Transactions(), want.Net())
+		}
+	}
+	return nil
 }
 
 func (a *auditor) wrong(format string, v ...any) {
@@ -188,6 +240,9 @@ func kindsOf(s AuthState) []Kind {
 
 func (a *auditor) authorisation(v Authorisation) error {
 	a.report.Authorisations++
+	if !v.Amount.Currency.IsZero() {
+		a.total(v.Key.Terminal, v.Amount.Currency.Code())
+	}
 	entries := a.booked[v.Key]
 	delete(a.booked, v.Key)
 	raise, raised := entries[KindIncrement]
@@ -223,6 +278,7 @@ func (a *auditor) authorisation(v Authorisation) error {
 		a.live[v.Order] = v
 	case AuthVoided:
 		a.voided[v.Key] = v
+		a.undone[v.Key] = completed
 	case AuthAsked:
 		a.report.Asked++
 		a.asked[v.Key] = v
@@ -339,6 +395,9 @@ func (a *auditor) order(o Order) error {
 	_, refused := o.State.Refused()
 	whole := o.Amount
 	whole.Minor += o.Tip
+	if !o.Authorisation.IsZero() {
+		a.count(o, live, undone)
+	}
 	switch {
 	case o.Type == "completion" && booked:
 		a.wrong("order %s is a completion and booked by %s", o.ID, live.Key)

@@ -14,6 +14,11 @@ type Batch struct {
 	// Number counts the settlements that went before.
 	Number uint64
 	Totals Totals
+	// Settled is what the batches that were closed came to. Counted says that it
+	// and Totals have every payment of the terminal in the currency: Audit
+	// recomputes both then. A batch that an earlier version began has no Settled.
+	Settled Totals
+	Counted bool
 	// Last is the last settlement that was asked for, zero before the first.
 	Last Settlement
 }
@@ -34,6 +39,23 @@ type Total struct {
 func (t *Total) Add(minor int64) {
 	t.Count++
 	t.Minor += uint64(minor)
+}
+
+// Plus is the sum of two totals.
+func (t Totals) Plus(o Totals) Totals {
+	for _, x := range [...]struct {
+		to *Total
+		by Total
+	}{{&t.Debits, o.Debits}, {&t.DebitReversals, o.DebitReversals}, {&t.Credits, o.Credits}, {&t.CreditReversals, o.CreditReversals}} {
+		x.to.Count += x.by.Count
+		x.to.Minor += x.by.Minor
+	}
+	return t
+}
+
+// Transactions is the number of transactions.
+func (t Totals) Transactions() uint64 {
+	return t.Debits.Count + t.DebitReversals.Count + t.Credits.Count + t.CreditReversals.Count
 }
 
 // Net is what the merchant is owed, in minor units.

@@ -12,7 +12,8 @@ func batches(t *testing.T, s Store) {
 	total := func(n uint64) ledger.Total { return ledger.Total{Count: n, Minor: math.MaxUint64 - n} }
 	b := ledger.Batch{
 		Terminal: "T1", Currency: "EUR", Number: 7,
-		Totals: ledger.Totals{Debits: total(1), DebitReversals: total(2), Credits: total(3), CreditReversals: total(4)},
+		Totals:  ledger.Totals{Debits: total(1), DebitReversals: total(2), Credits: total(3), CreditReversals: total(4)},
+		Settled: ledger.Totals{Debits: total(7), Credits: total(8)}, Counted: true,
 		Last: ledger.Settlement{
 			STAN: "000001", RRN: "603401000001", Final: true, Code: "95", Uploaded: 3, Time: at,
 			Claimed: ledger.Totals{Debits: total(5)}, Booked: ledger.Totals{Credits: total(6)},
