@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,6 +181,10 @@ func (s *Server) forwardRequests(ctx context.Context, now time.Time, requests []
 func (s *Server) forward(ctx context.Context, o ledger.Outgoing) (done, refused bool, err error) {
 	if gone, err := s.give(ctx, o); err != nil || gone {
 		return gone, false, err
+	}
+	if strings.HasPrefix(o.ID, "increment/") {
+		_, done, err := s.askRaise(ctx, o)
+		return done, false, err
 	}
 	packed, err := s.owedMessage(o)
 	if err != nil {

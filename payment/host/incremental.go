@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/payunit/payunit/payment/acquirer"
 	"github.com/payunit/payunit/payment/host/ledger"
@@ -120,76 +121,136 @@ func (s *Server) increment(ctx context.Context, tx ledger.Tx, w *work) (reply, e
 	return reply{code: codeApproved, authCode: a.AuthCode, said: "held more: " + whole.String() + " by now"}, tx.PutAuthorisation(a)
 }
 
-// routeIncrement has the acquirer above decide about an increment. Nothing is
-// written down before its answer: the unit asks until it has one, and the
-// acquirer takes each order once. What it is still to be told of the
-// pre-authorisation goes before.
+// raiseID names what an increment owes the acquirer above.
+func raiseID(k ledger.Key, order string) string { return "increment/" + k.String() + "/" + order }
+
+// routeIncrement has the acquirer above decide about an increment. That it is asked
+// is written down first: whatever is lost after that, it is asked again until it has
+// answered, and what follows of the pre-authorisation goes after it. What the
+// acquirer is still to be told of the pre-authorisation goes before.
 func (s *Server) routeIncrement(ctx context.Context, w *work) (reply, error) {
 	var r reply
-	var hold *ledger.Outgoing
-	err := s.c.Ledger.View(ctx, func(tx ledger.Tx) error {
-		hold = nil
-		_, err := s.sender(tx, w)
+	var hold, more *ledger.Outgoing
+	err := s.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
+		hold, more = nil, nil
+		t, err := s.sender(tx, w)
 		if err != nil {
 			return err
 		}
-		var a ledger.Authorisation
-		if a, _, r, err = s.raise(ctx, tx, w); err != nil || r.code != "" {
+		a, o, found, err := s.raise(ctx, tx, w)
+		if r = found; err != nil {
 			return err
 		}
-		owed, err := tx.Outgoing(outgoingID("hold", a.Key))
-		if errors.Is(err, ledger.ErrNotFound) {
-			return nil
+		if r.code != "" {
+			if r, err = refuseIncrement(tx, o, r); err != nil {
+				return err
+			}
+			return tx.PutTerminal(t)
 		}
-		hold = &owed
-		return err
+		owed, err := tx.Outgoing(outgoingID("hold", a.Key))
+		switch {
+		case err == nil && !owed.Refused:
+			hold = &owed
+			// Its key is not used up: the unit asks again.
+			return nil
+		case err != nil && !errors.Is(err, ledger.ErrNotFound):
+			return err
+		}
+		id := raiseID(a.Key, o.ID)
+		if owed, err = tx.Outgoing(id); errors.Is(err, ledger.ErrNotFound) {
+			up := w.m.Clone()
+			defer up.Wipe()
+			up.MAC, up.MACKSN = nil, nil
+			up.MTI = up.MTI[:3] + "0"
+			if err := s.oweAs(tx, w, id, a.Key, up, w.now.Add(2*s.c.Limits.Upstream)); err != nil {
+				return err
+			}
+			owed, err = tx.Outgoing(id)
+		}
+		if err != nil {
+			return err
+		}
+		more = &owed
+		return tx.PutTerminal(t)
 	})
-	if err != nil {
-		return reply{}, err
+	if err != nil || hold == nil && more == nil {
+		return r, err
 	}
 	if hold != nil {
 		if done, refused, err := s.forward(ctx, *hold); err != nil || !done && !refused {
 			s.tell(w.terminal.ID, w.m.Order, "the acquirer has not acknowledged what an increment is of, which is asked again: %v", err)
 			return reply{}, errUnderWay
 		}
+		return s.routeIncrement(ctx, w)
 	}
-	if r.code == "" {
-		up := w.m.Clone()
-		defer up.Wipe()
-		up.MAC, up.MACKSN = nil, nil
-		answer, err := s.exchange(ctx, up)
-		if err != nil {
-			s.tell(w.terminal.ID, w.m.Order, "the acquirer gave no answer to an increment, which is asked again: %v", err)
-			return reply{}, errUnderWay
-		}
-		defer answer.Wipe()
-		if answer.ResponseCode != codeApproved {
-			r = reply{code: answer.ResponseCode, said: "the acquirer: " + answer.ResponseCode}
+	if err := s.c.Intercept(Point{Stage: StageAsked, MTI: w.m.MTI, Terminal: w.terminal.ID, Order: w.m.Order}); err != nil {
+		return reply{}, fmt.Errorf("host: cut before the acquirer was asked: %w", err)
+	}
+	r, done, err := s.askRaise(ctx, *more)
+	if err == nil && !done {
+		return reply{}, errUnderWay
+	}
+	return r, err
+}
+
+// askRaise asks the acquirer above about an increment that is written down, and
+// writes its answer down; false where it gave none.
+func (s *Server) askRaise(ctx context.Context, owed ledger.Outgoing) (reply, bool, error) {
+	m, err := s.c.Dialect.Unpack(owed.Message)
+	if err != nil {
+		return reply{}, false, fmt.Errorf("host: message %s: %w", owed.ID, err)
+	}
+	defer m.Wipe()
+	if owed.Attempts > 0 {
+		if m.MTI, err = acquirer.RepeatMTI(m.MTI); err != nil {
+			return reply{}, false, fmt.Errorf("host: message %s: %w", owed.ID, err)
 		}
 	}
-	refused := r
-	err = s.c.Ledger.Update(context.WithoutCancel(ctx), func(tx ledger.Tx) (err error) {
-		if refused.code == "" {
-			r, err = s.book(ctx, tx, w)
-			return err
-		}
-		t, err := s.sender(tx, w)
-		if err != nil {
-			return err
-		}
-		// Another copy of the request may have been answered meanwhile.
-		_, o, now, err := s.raise(ctx, tx, w)
+	answer, failure := s.exchange(ctx, m)
+	code := ""
+	if failure == nil {
+		code = answer.ResponseCode
+		answer.Wipe()
+	}
+	known := code != ""
+	if !known {
+		s.tell(owed.Authorisation.Terminal, m.Order, "the acquirer gave no answer to an increment, which is asked again: %v", failure)
+	}
+	var r reply
+	err = s.c.Ledger.Update(context.WithoutCancel(ctx), func(tx ledger.Tx) error {
+		r = reply{}
+		now, err := tx.Outgoing(owed.ID)
+		gone := errors.Is(err, ledger.ErrNotFound)
 		switch {
-		case err != nil:
+		case err != nil && !gone:
 			return err
-		case now.code == codeApproved:
-			r = now
-		default:
-			if r, err = refuseIncrement(tx, o, refused); err != nil {
+		case !known && gone:
+			return nil
+		case !known:
+			now.Attempts++
+			now.Due = s.c.Now().Add(min(time.Second<<min(now.Attempts, 12), forwardMost))
+			return tx.PutOutgoing(now)
+		case !gone:
+			if err := tx.DeleteOutgoing(owed.ID); err != nil {
 				return err
 			}
 		}
-		return tx.PutTerminal(t)
+		t, err := tx.Terminal(owed.Authorisation.Terminal)
+		if err != nil {
+			return err
+		}
+		w := &work{m: m, terminal: &t, now: s.c.Now()}
+		if code == codeApproved {
+			r, err = s.increment(ctx, tx, w)
+			return err
+		}
+		// Another copy of the request may have been answered meanwhile.
+		_, o, found, err := s.raise(ctx, tx, w)
+		if r = found; err != nil || r.code == codeApproved {
+			return err
+		}
+		r, err = refuseIncrement(tx, o, reply{code: code, said: "the acquirer: " + code})
+		return err
 	})
-	return r, err
+	return r, known, err
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/payunit/payunit/payment/acquirer"
@@ -196,4 +197,53 @@ func TestIncrementalAbove(t *testing.T) {
 	u.want("void", u.void("v1", m), codeApproved)
 	u.want("asked again after the void", u.increment("i1", m, 500), codeInvalid)
 	c.settled("in the end", 0, 0, 0)
+}
+
+// TestIncrementalWrittenFirst: an increment whose answer is lost is asked again by
+// the server itself, though its terminal is silent: as much is held here as above.
+// A void that comes in between goes above after it, and lets go of all.
+func TestIncrementalWrittenFirst(t *testing.T) {
+	for _, voided := range []bool{false, true} {
+		c := newChain(t)
+		u := c.enrol(1, 4)
+		m := u.held("p1", 1000)
+		c.forward()
+		if err := errors.Join(c.place("i1", trade.Incremental, "p1", 500), c.place("v1", trade.Void, "p1", 1000)); err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		c.fate = func(m *acquirer.Message) fate {
+			told = append(told, m.MTI)
+			if m.MTI == "0100" {
+				return answerLost
+			}
+			return arrives
+		}
+		if _, err := u.send(u.increment("i1", m, 500)); code(err) != trade.CodeBusy {
+			t.Fatalf("an answer that is lost: %v", err)
+		}
+		c.up.booked("above, raised", 1500, 1500, 0)
+		if owed := len(c.outbox()); owed != 1 {
+			t.Fatalf("%d messages are written down", owed)
+		}
+		if voided {
+			u.want("void", u.void("v1", m), codeApproved)
+		}
+		c.later(3)
+		want := "[0100 0101]"
+		if voided {
+			want = "[0100 0101 0400]"
+		}
+		if got := fmt.Sprint(told); got != want {
+			t.Errorf("voided %v: sent %s, want %s", voided, got, want)
+		}
+		if voided {
+			c.state("let go", "i1", trade.Refused)
+			c.settled("voided", 0, 0, 0)
+			continue
+		}
+		c.state("held more", "i1", trade.Paid)
+		c.settled("raised", 1500, 1500, 0)
+		u.want("its terminal asks again", u.increment("i1", m, 500), codeApproved)
+	}
 }

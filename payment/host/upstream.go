@@ -278,6 +278,11 @@ func outgoingID(what string, k ledger.Key) string { return what + "/" + k.String
 
 // owe writes down what the acquirer above is to be told.
 func (s *Server) owe(tx ledger.Tx, w *work, what string, k ledger.Key, m *acquirer.Message, due time.Time) error {
+	return s.oweAs(tx, w, outgoingID(what, k), k, m, due)
+}
+
+// oweAs is owe under a name of its own.
+func (s *Server) oweAs(tx ledger.Tx, w *work, id string, k ledger.Key, m *acquirer.Message, due time.Time) error {
 	b, err := s.c.Dialect.Pack(m)
 	if err != nil {
 		return fmt.Errorf("host: what the acquirer is owed: %w", err)
@@ -286,7 +291,7 @@ func (s *Server) owe(tx ledger.Tx, w *work, what string, k ledger.Key, m *acquir
 	if err != nil {
 		return err
 	}
-	return tx.PutOutgoing(ledger.Outgoing{ID: outgoingID(what, k), Number: n, Authorisation: k, Message: b, Due: due, Created: w.now})
+	return tx.PutOutgoing(ledger.Outgoing{ID: id, Number: n, Authorisation: k, Message: b, Due: due, Created: w.now})
 }
 
 // due makes a message that waits one that is sent now.
