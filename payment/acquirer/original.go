@@ -7,7 +7,9 @@ import (
 
 // original makes field 90 of 1987 (message type 4, STAN 6, transmission time 10,
 // acquirer 11, forwarder 11, right justified) or field 56 of 1993 (message type
-// 4, STAN 6, local date and time 12, length and digits of the acquirer).
+// 4, STAN 6, date and time 12, length and digits of the acquirer). The time of the
+// latter is the original's transmission time in UTC as well, where ISO 8583:1993
+// has the local one.
 func (d *Dialect) original(mem Member, o *Original) ([]byte, string) {
 	if o == nil {
 		return nil, ""
