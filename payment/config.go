@@ -132,6 +132,10 @@ type Config struct {
 	Rand io.Reader
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Timeout makes the context of a phase that Limits bounds but those of the
+	// server; nil means context.WithTimeout. A payment that is recorded or played
+	// has its tape's (package cassette).
+	Timeout func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 }
 
 // ErrConfig: New was given a Config that can't work.
@@ -169,6 +173,9 @@ func (c *Config) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Timeout == nil {
+		c.Timeout = context.WithTimeout
 	}
 	if c.Observe == nil {
 		c.Observe = func(Event) {}

@@ -64,7 +64,7 @@ func (e *TimeoutError) Is(target error) bool { return target == context.Deadline
 // within does something in a phase's time. The error wraps a *TimeoutError when
 // that, and not the caller's, ran out.
 func (u *Unit) within(ctx context.Context, p Phase, limit time.Duration, do func(context.Context) error) error {
-	inner, cancel := context.WithTimeout(ctx, limit)
+	inner, cancel := u.c.Timeout(ctx, limit)
 	defer cancel()
 	err := do(inner)
 	if err != nil && ctx.Err() == nil && inner.Err() != nil && errors.Is(err, context.DeadlineExceeded) {

@@ -168,7 +168,7 @@ func (d *demonstration) through(ctx context.Context, c *softunit.Config) func() 
 	if d.o.swipes() {
 		c.Stripe = t.Stripe(c.Stripe)
 	}
-	c.Rand, c.Now = t.Rand(c.Rand), t.Now
+	c.Rand, c.Now, c.Timeout = t.Rand(c.Rand), t.Now, t.Timeout
 	return func() error {
 		if t.Playing() {
 			c.State = t.State(nil)

@@ -47,7 +47,7 @@ type connected struct {
 
 func (r *reader) Connect(ctx context.Context) (cardreader.Card, error) {
 	c := &card{t: r.t, port: r.port}
-	about, err := do(r.t, call{port: r.port, op: "connect"}, func() (a connected, err error) {
+	about, err := do(r.t, call{ctx: ctx, port: r.port, op: "connect"}, func() (a connected, err error) {
 		if c.c, err = r.r.Connect(ctx); err != nil {
 			return a, err
 		}
@@ -123,7 +123,7 @@ func (c *card) Interface() cardreader.Interface {
 func (c *card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	ask := upperHex(command)
 	if c.t.playing != nil {
-		answer, err := do[string](c.t, call{port: c.port, op: opTransmit, ask: ask}, nil)
+		answer, err := do[string](c.t, call{ctx: ctx, port: c.port, op: opTransmit, ask: ask}, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +137,7 @@ func (c *card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	response, err := c.c.Transmit(ctx, command)
 	took := c.t.recording.now().Sub(began)
 	if err != nil || len(response) < 2 {
-		c.t.record(call{port: c.port, op: opTransmit, ask: ask}, upperHex(response), err)
+		c.t.record(call{ctx: ctx, port: c.port, op: opTransmit, ask: ask}, upperHex(response), err)
 		return response, err
 	}
 	c.t.exchange(c.port, ask, upperHex(response), max(0, took))
@@ -164,13 +164,13 @@ func (c *card) Close() error {
 }
 
 func (r resetting) Reset(ctx context.Context) ([]byte, error) {
-	return do(r.t, call{port: r.port, op: "reset"}, func() (hexBytes, error) {
+	return do(r.t, call{ctx: ctx, port: r.port, op: "reset"}, func() (hexBytes, error) {
 		return bytesOf(r.c.(cardreader.Resetter).Reset(ctx))
 	})
 }
 
 func (w waiting) WaitRemoval(ctx context.Context) error {
-	_, err := do(w.t, call{port: w.port, op: "wait-removal"}, func() (none, error) {
+	_, err := do(w.t, call{ctx: ctx, port: w.port, op: "wait-removal"}, func() (none, error) {
 		return none{}, w.c.(cardreader.RemovalWaiter).WaitRemoval(ctx)
 	})
 	return err

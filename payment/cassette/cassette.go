@@ -29,7 +29,8 @@
 //
 // What a user interface can do besides a UI's methods stands in the file: it is
 // the same when it is played. A call that the unit gave up since a card came another
-// way is "called-off"; one that ended with the payment is "cancelled".
+// way is "called-off"; one that ended with the payment is "cancelled"; one that
+// ended with the limit of a phase (payment.Limits) is "limit".
 package cassette
 
 import (
@@ -147,6 +148,8 @@ type call struct {
 	// other; empty where the port is one lane.
 	lane string
 	ask  any
+	// ctx is what bounds the call, nil where nothing does.
+	ctx context.Context
 	// wait holds a played answer back until so many bytes were written.
 	written *counter
 }
@@ -217,8 +220,13 @@ func do[A any](t *Tape, c call, module func() (A, error)) (A, error) {
 				return a, t.mismatch(c, e.line, "the recorded answer is not of the call's type")
 			}
 		}
-		if e.Err != nil && e.Err.Is == isCancelled {
-			t.cancelled()
+		if e.Err != nil {
+			switch e.Err.Is {
+			case isCancelled:
+				t.cancelled()
+			case isLimit:
+				pass(c.ctx)
+			}
 		}
 		return a, e.Err.error()
 	}
@@ -230,5 +238,5 @@ func do[A any](t *Tape, c call, module func() (A, error)) (A, error) {
 // Value records a value that the caller of the unit needs: an activation code,
 // an order's name.
 func (t *Tape) Value(ctx context.Context, name string, module func(context.Context) (string, error)) (string, error) {
-	return do(t, call{port: "value", op: name, lane: name}, func() (string, error) { return module(ctx) })
+	return do(t, call{ctx: ctx, port: "value", op: name, lane: name}, func() (string, error) { return module(ctx) })
 }

@@ -23,7 +23,7 @@ func ExampleRecord() {
 		defer stop()
 		c.State, c.Link, c.Reader = tape.State(state), tape.Link(c.Link), tape.Reader(c.Reader)
 		c.UI, c.Panel = tape.UI(c.UI), tape.Panel(c.Panel)
-		c.Rand, c.Now = tape.Rand(c.Rand), tape.Now
+		c.Rand, c.Now, c.Timeout = tape.Rand(c.Rand), tape.Now, tape.Timeout
 		unit, err := softunit.Open(ctx, c)
 		if err != nil {
 			return payment.Result{}, err

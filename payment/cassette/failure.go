@@ -26,6 +26,9 @@ const (
 	// isCalledOff: the unit went on without this answer, as it does with the
 	// ways that a card did not come.
 	isCalledOff = "called-off"
+	// isDeadline: a time was over, isLimit: it was that of the payment's phase.
+	isDeadline = "deadline"
+	isLimit    = "limit"
 )
 
 // kinds are the errors by which a unit decides what to do.
@@ -39,7 +42,8 @@ func kinds() []struct {
 	}{
 		{isCancelled, context.Canceled},
 		{isCalledOff, context.Canceled},
-		{"deadline", context.DeadlineExceeded},
+		{isDeadline, context.DeadlineExceeded},
+		{isLimit, context.DeadlineExceeded},
 		{"card-removed", cardreader.ErrCardRemoved},
 		{"card-mute", cardreader.ErrCardMute},
 		{"card-collision", cardreader.ErrCollision},

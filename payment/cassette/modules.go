@@ -54,7 +54,7 @@ func (p *panel) Open(ctx context.Context, prompt pinpad.Prompt, l softpad.Layout
 		Layout hexBytes      `json:"layout"`
 	}{prompt, l[:]}
 	e := &pinEntry{t: p.t}
-	_, err := do(p.t, call{port: "panel", op: "open", ask: ask}, func() (_ none, err error) {
+	_, err := do(p.t, call{ctx: ctx, port: "panel", op: "open", ask: ask}, func() (_ none, err error) {
 		e.e, err = p.p.Open(ctx, prompt, l)
 		return none{}, err
 	})
@@ -70,7 +70,7 @@ type pinEntry struct {
 }
 
 func (e *pinEntry) Next(ctx context.Context) (softpad.Key, error) {
-	return do(e.t, call{port: "panel", op: "next"}, func() (softpad.Key, error) { return e.e.Next(ctx) })
+	return do(e.t, call{ctx: ctx, port: "panel", op: "next"}, func() (softpad.Key, error) { return e.e.Next(ctx) })
 }
 
 func (e *pinEntry) Mask(n int) error {
@@ -112,37 +112,37 @@ func laneOfState(op string, ask json.RawMessage) string {
 	return "state " + op + " " + n.Name
 }
 
-func (s *state) call(op string, n named) call {
-	return call{port: "state", op: op, lane: op + " " + n.Name, ask: n}
+func (s *state) call(ctx context.Context, op string, n named) call {
+	return call{ctx: ctx, port: "state", op: op, lane: op + " " + n.Name, ask: n}
 }
 
 func (s *state) Get(ctx context.Context, name string) ([]byte, error) {
-	return do(s.t, s.call("get", named{Name: name}), func() (hexBytes, error) { return bytesOf(s.s.Get(ctx, name)) })
+	return do(s.t, s.call(ctx, "get", named{Name: name}), func() (hexBytes, error) { return bytesOf(s.s.Get(ctx, name)) })
 }
 
 func bytesOf(b []byte, err error) (hexBytes, error) { return b, err }
 
 func (s *state) Put(ctx context.Context, name string, value []byte) error {
-	_, err := do(s.t, s.call("put", named{Name: name, Digest: digest(value)}), func() (none, error) { return none{}, s.s.Put(ctx, name, value) })
+	_, err := do(s.t, s.call(ctx, "put", named{Name: name, Digest: digest(value)}), func() (none, error) { return none{}, s.s.Put(ctx, name, value) })
 	return err
 }
 
 func (s *state) Delete(ctx context.Context, name string) error {
-	_, err := do(s.t, s.call("delete", named{Name: name}), func() (none, error) { return none{}, s.s.Delete(ctx, name) })
+	_, err := do(s.t, s.call(ctx, "delete", named{Name: name}), func() (none, error) { return none{}, s.s.Delete(ctx, name) })
 	return err
 }
 
 func (s *state) List(ctx context.Context, prefix string) ([]string, error) {
-	return do(s.t, s.call("list", named{Name: prefix}), func() ([]string, error) { return s.s.List(ctx, prefix) })
+	return do(s.t, s.call(ctx, "list", named{Name: prefix}), func() ([]string, error) { return s.s.List(ctx, prefix) })
 }
 
 func (s *state) Next(ctx context.Context, name string) (uint64, error) {
-	return do(s.t, s.call("next", named{Name: name}), func() (uint64, error) { return s.s.Next(ctx, name) })
+	return do(s.t, s.call(ctx, "next", named{Name: name}), func() (uint64, error) { return s.s.Next(ctx, name) })
 }
 
 // Value implements trusted.CounterReader, as far as the state behind it does.
 func (s *state) Value(ctx context.Context, name string) (uint64, error) {
-	return do(s.t, s.call("value", named{Name: name}), func() (uint64, error) {
+	return do(s.t, s.call(ctx, "value", named{Name: name}), func() (uint64, error) {
 		r, ok := s.s.(trusted.CounterReader)
 		if !ok {
 			return 0, fmt.Errorf("cassette: reading a counter: %w", errors.ErrUnsupported)
@@ -152,19 +152,19 @@ func (s *state) Value(ctx context.Context, name string) (uint64, error) {
 }
 
 func (s *state) PublicKey(ctx context.Context, name string) ([]byte, error) {
-	return do(s.t, s.call("public-key", named{Name: name}), func() (hexBytes, error) { return bytesOf(s.s.PublicKey(ctx, name)) })
+	return do(s.t, s.call(ctx, "public-key", named{Name: name}), func() (hexBytes, error) { return bytesOf(s.s.PublicKey(ctx, name)) })
 }
 
 func (s *state) ECDH(ctx context.Context, name string, peer []byte) ([]byte, error) {
-	return do(s.t, s.call("ecdh", named{Name: name, Peer: peer}), func() (hexBytes, error) { return bytesOf(s.s.ECDH(ctx, name, peer)) })
+	return do(s.t, s.call(ctx, "ecdh", named{Name: name, Peer: peer}), func() (hexBytes, error) { return bytesOf(s.s.ECDH(ctx, name, peer)) })
 }
 
 func (s *state) VerificationKey(ctx context.Context, name string) ([]byte, error) {
-	return do(s.t, s.call("verification-key", named{Name: name}), func() (hexBytes, error) { return bytesOf(s.s.VerificationKey(ctx, name)) })
+	return do(s.t, s.call(ctx, "verification-key", named{Name: name}), func() (hexBytes, error) { return bytesOf(s.s.VerificationKey(ctx, name)) })
 }
 
 func (s *state) Sign(ctx context.Context, name string, message []byte) ([]byte, error) {
-	return do(s.t, s.call("sign", named{Name: name, Digest: digest(message)}), func() (hexBytes, error) { return bytesOf(s.s.Sign(ctx, name, message)) })
+	return do(s.t, s.call(ctx, "sign", named{Name: name, Digest: digest(message)}), func() (hexBytes, error) { return bytesOf(s.s.Sign(ctx, name, message)) })
 }
 
 // Link returns the app's way to the server.
@@ -182,7 +182,7 @@ func (l *link) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 	l.t.conns++
 	c := &conn{t: l.t, port: fmt.Sprintf("link/%d", l.t.conns), written: newCounter()}
 	l.t.mu.Unlock()
-	_, err := do(l.t, call{port: c.port, op: "open", lane: "open"}, func() (_ none, err error) {
+	_, err := do(l.t, call{ctx: ctx, port: c.port, op: "open", lane: "open"}, func() (_ none, err error) {
 		c.c, err = l.l.Open(ctx)
 		return none{}, err
 	})

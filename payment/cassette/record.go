@@ -59,6 +59,9 @@ func (t *Tape) record(c call, answer any, failed error) {
 	if e.Err != nil && e.Err.Is == isCancelled && t.whole != nil && t.whole.Err() == nil {
 		e.Err.Is = isCalledOff
 	}
+	if e.Err != nil && e.Err.Is == isDeadline && passed(c.ctx) {
+		e.Err.Is = isLimit
+	}
 	t.write(e)
 	wipe(e.Ask, e.Answer)
 }

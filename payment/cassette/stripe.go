@@ -37,7 +37,7 @@ type tracks struct {
 
 // Swipe implements magstripe.Reader.
 func (r *stripeReader) Swipe(ctx context.Context) (s magstripe.Stripe, err error) {
-	c := call{port: portStripe, op: opSwipe}
+	c := call{ctx: ctx, port: portStripe, op: opSwipe}
 	a, err := do(r.t, c, func() (a tracks, err error) {
 		if s, err = r.r.Swipe(ctx); err != nil {
 			return a, err

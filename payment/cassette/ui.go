@@ -76,24 +76,24 @@ type ui struct {
 }
 
 func (u *ui) Notify(ctx context.Context, n trusted.Notice) error {
-	_, err := do(u.t, call{port: portUI, op: "notify", ask: n}, func() (none, error) { return none{}, u.u.Notify(ctx, n) })
+	_, err := do(u.t, call{ctx: ctx, port: portUI, op: "notify", ask: n}, func() (none, error) { return none{}, u.u.Notify(ctx, n) })
 	return err
 }
 
 func (u *ui) Confirm(ctx context.Context, c trusted.Confirmation) error {
-	_, err := do(u.t, call{port: portUI, op: "confirm", ask: c}, func() (none, error) { return none{}, u.u.Confirm(ctx, c) })
+	_, err := do(u.t, call{ctx: ctx, port: portUI, op: "confirm", ask: c}, func() (none, error) { return none{}, u.u.Confirm(ctx, c) })
 	return err
 }
 
 func (u *ui) Choose(ctx context.Context, labels []string) (int, error) {
-	return do(u.t, call{port: portUI, op: "choose", ask: labels}, func() (int, error) { return u.u.Choose(ctx, labels) })
+	return do(u.t, call{ctx: ctx, port: portUI, op: "choose", ask: labels}, func() (int, error) { return u.u.Choose(ctx, labels) })
 }
 
 type tipper struct{ screen *ui }
 
 // Tip implements trusted.Tipper.
 func (u tipper) Tip(ctx context.Context, p trusted.TipPrompt) (money.Amount, error) {
-	return do(u.screen.t, call{port: portUI, op: opTip, ask: p}, func() (money.Amount, error) {
+	return do(u.screen.t, call{ctx: ctx, port: portUI, op: opTip, ask: p}, func() (money.Amount, error) {
 		return u.screen.u.(trusted.Tipper).Tip(ctx, p)
 	})
 }
@@ -109,7 +109,7 @@ type keyed struct {
 
 // KeyCard implements trusted.CardKeyer.
 func (u keyer) KeyCard(ctx context.Context, p trusted.CardPrompt) (k trusted.KeyedCard, err error) {
-	t, c := u.screen.t, call{port: portUI, op: opKeyCard, ask: p}
+	t, c := u.screen.t, call{ctx: ctx, port: portUI, op: opKeyCard, ask: p}
 	a, err := do(t, c, func() (_ keyed, err error) {
 		k, err = u.screen.u.(trusted.CardKeyer).KeyCard(ctx, p)
 		return keyed{k.PAN.Reveal(), k.Expiry, k.CVV2.Reveal()}, err

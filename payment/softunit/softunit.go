@@ -74,11 +74,12 @@ type Config struct {
 	// Offline and Exceptions are as in payment.Config.
 	Offline    payment.OfflineLimits
 	Exceptions emv.ExceptionFile
-	// Limits, Observe, Rand and Now are as in payment.Config.
+	// Limits, Observe, Rand, Now and Timeout are as in payment.Config.
 	Limits  payment.Limits
 	Observe func(payment.Event)
 	Rand    io.Reader
 	Now     func() time.Time
+	Timeout func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 }
 
 // State is what a unit keeps its records, counters and private keys in.
@@ -174,7 +175,7 @@ func (u *Unit) compose(ctx context.Context, c Config) error {
 	}
 	pc := payment.Config{
 		Device: t, Reader: c.Reader, TapReader: c.TapReader, Stripe: c.Stripe, ChipAttempts: c.ChipAttempts, UI: c.UI, Pad: pad, Storage: u.state, CAKeys: c.CAKeys, Terminal: *c.Terminal,
-		Offline: c.Offline, Exceptions: c.Exceptions, Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now,
+		Offline: c.Offline, Exceptions: c.Exceptions, Limits: c.Limits, Observe: c.Observe, Rand: c.Rand, Now: c.Now, Timeout: c.Timeout,
 	}
 	u.Unit, err = payment.New(pc)
 	return err
