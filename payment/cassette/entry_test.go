@@ -140,6 +140,90 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// UIs that speak languages besides.
+type (
+	speaks     struct{ languages []string }
+	plainSpeak struct {
+		*modules
+		speaks
+	}
+	tipsSpeak struct {
+		tips
+		speaks
+	}
+	keysSpeak struct {
+		keys
+		speaks
+	}
+	bothSpeak struct {
+		tipsAndKeys
+		speaks
+	}
+)
+
+func (s speaks) Languages() []string { return s.languages }
+
+// TestLanguages: a UI speaks what the recorded one spoke, whatever else it can do;
+// one out of a cassette that does not say speaks nothing.
+func TestLanguages(t *testing.T) {
+	type can struct {
+		Keys, Tips bool
+		Languages  []string
+	}
+	is := func(u trusted.UI) (c can) {
+		_, c.Keys = u.(trusted.CardKeyer)
+		_, c.Tips = u.(trusted.Tipper)
+		if s, ok := u.(trusted.Speaker); ok {
+			c.Languages = s.Languages()
+		}
+		return c
+	}
+	m, l := newModules(), []string{"de", "fr"}
+	for name, c := range map[string]struct {
+		screen trusted.UI
+		want   can
+	}{
+		"languages":       {plainSpeak{m, speaks{l}}, can{Languages: l}},
+		"tips":            {tipsSpeak{tips{m}, speaks{l}}, can{Tips: true, Languages: l}},
+		"keys":            {keysSpeak{keys{modules: m}, speaks{l}}, can{Keys: true, Languages: l}},
+		"all":             {bothSpeak{tipsAndKeys{tips{m}, keys{}}, speaks{l}}, can{Keys: true, Tips: true, Languages: l}},
+		"no language":     {plainSpeak{m, speaks{nil}}, can{}},
+		"does not say":    {m, can{}},
+		"tips, not these": {tips{m}, can{Tips: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			tape, err := cassette.Record(&b, cassette.Setup{}, clock())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, is(tape.UI(c.screen))); d != "" {
+				t.Errorf("recording: -want +got\n%s", d)
+			}
+			if err := tape.End(1, nil); err != nil {
+				t.Fatal(err)
+			}
+			const languages = `"languages":["de","fr"]`
+			older := strings.Replace(strings.Replace(b.String(), ","+languages, "", 1), languages, "", 1)
+			if tape, err = cassette.Play(&b); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, is(tape.UI(nil))); d != "" {
+				t.Errorf("playing: -want +got\n%s", d)
+			}
+			if err := tape.End(1, nil); err != nil {
+				t.Error(err)
+			}
+			if tape, err = cassette.Play(strings.NewReader(older)); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(can{Keys: c.want.Keys, Tips: c.want.Tips}, is(tape.UI(nil))); d != "" {
+				t.Errorf("playing an older one: -want +got\n%s", d)
+			}
+		})
+	}
+}
+
 // TestEntriesMismatch: a tip under another limit, and answers that were damaged,
 // are told without what is in them.
 func TestEntriesMismatch(t *testing.T) {

@@ -2,6 +2,7 @@ package cassette
 
 import (
 	"context"
+	"slices"
 
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/payment/money"
@@ -20,30 +21,69 @@ const (
 type abilities struct {
 	Keys bool `json:"keys,omitempty"`
 	Tips bool `json:"tips,omitempty"`
+	// Languages are a trusted.Speaker's.
+	Languages []string `json:"languages,omitempty"`
 }
 
-// UI returns a trusted user interface, which is a trusted.CardKeyer and a
-// trusted.Tipper when u is, or when the one that was recorded was. What it records
-// tells what was entered: number, expiry and CVV2.
+// UI returns a trusted user interface, which is a trusted.CardKeyer, a
+// trusted.Tipper and a trusted.Speaker when u is, or when the one that was recorded
+// was. What it records tells what was entered: number, expiry and CVV2. The
+// languages are those that u speaks now.
 func (t *Tape) UI(u trusted.UI) trusted.UI {
-	screen := &ui{t, u}
-	switch can := t.abilities(u); {
+	can := t.abilities(u)
+	screen := able(&ui{t, u}, can)
+	if len(can.Languages) == 0 {
+		return screen
+	}
+	s := speaker(can.Languages)
+	switch x := screen.(type) {
+	case bothAble:
+		return struct {
+			bothAble
+			speaker
+		}{x, s}
+	case keysAble:
+		return struct {
+			keysAble
+			speaker
+		}{x, s}
+	case tipsAble:
+		return struct {
+			tipsAble
+			speaker
+		}{x, s}
+	}
+	return struct {
+		trusted.UI
+		speaker
+	}{screen, s}
+}
+
+type (
+	keysAble struct {
+		*ui
+		keyer
+	}
+	tipsAble struct {
+		*ui
+		tipper
+	}
+	bothAble struct {
+		*ui
+		keyer
+		tipper
+	}
+)
+
+// able is a UI as far as entries go.
+func able(screen *ui, can abilities) trusted.UI {
+	switch {
 	case can.Keys && can.Tips:
-		return struct {
-			*ui
-			keyer
-			tipper
-		}{screen, keyer{screen}, tipper{screen}}
+		return bothAble{screen, keyer{screen}, tipper{screen}}
 	case can.Keys:
-		return struct {
-			*ui
-			keyer
-		}{screen, keyer{screen}}
+		return keysAble{screen, keyer{screen}}
 	case can.Tips:
-		return struct {
-			*ui
-			tipper
-		}{screen, tipper{screen}}
+		return tipsAble{screen, tipper{screen}}
 	}
 	return screen
 }
@@ -54,7 +94,10 @@ func (t *Tape) abilities(u trusted.UI) (can abilities) {
 	if t.playing == nil {
 		_, can.Keys = u.(trusted.CardKeyer)
 		_, can.Tips = u.(trusted.Tipper)
-		if can != (abilities{}) {
+		if s, ok := u.(trusted.Speaker); ok {
+			can.Languages = slices.Clone(s.Languages())
+		}
+		if can.Keys || can.Tips || len(can.Languages) > 0 {
 			t.record(call{port: portUI, op: opCan}, can, nil)
 		}
 		return can
@@ -69,6 +112,12 @@ func (t *Tape) abilities(u trusted.UI) (can abilities) {
 	}
 	return can
 }
+
+// speaker are languages.
+type speaker []string
+
+// Languages implements trusted.Speaker.
+func (s speaker) Languages() []string { return slices.Clone(s) }
 
 type ui struct {
 	t *Tape
