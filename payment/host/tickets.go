@@ -2,17 +2,11 @@ package host
 
 import (
 	"context"
-	"crypto/cipher"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
-	"github.com/payunit/payunit/cardreader/secret"
-	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/noise"
-	"github.com/payunit/payunit/payment/host/ledger"
+	"github.com/payunit/payunit/channel/tlschan"
 )
 
 // Tickets keeps what channels leave for their resumption in the ledger, where
@@ -23,41 +17,23 @@ func (r *Registry) Tickets() (noise.Tickets, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tickets{r, aead}, nil
+	return &tickets{resumptions{r, aead, ""}}, nil
 }
 
-type tickets struct {
-	r    *Registry
-	aead cipher.AEAD
+// Sessions is Tickets for channels over TLS.
+func (r *Registry) Sessions() (tlschan.Sessions, error) {
+	aead, err := r.sealer("session")
+	if err != nil {
+		return nil, err
+	}
+	return &sessions{resumptions{r, aead, "tls/"}}, nil
 }
 
-// content is a ticket before it is sealed.
-type content struct {
-	Secret  []byte
-	Peer    channel.Identity
-	Expires time.Time
-}
+type tickets struct{ resumptions }
 
 // Put implements noise.Tickets.
 func (t *tickets) Put(ctx context.Context, id string, v noise.Ticket) error {
-	defer v.Secret.Wipe()
-	plain, err := json.Marshal(content{v.Secret.Reveal(), v.Peer, v.Expires})
-	if err != nil {
-		return fmt.Errorf("host: ticket: %w", err)
-	}
-	defer clear(plain)
-	sealed := make([]byte, t.aead.NonceSize(), t.aead.NonceSize()+len(plain)+t.aead.Overhead())
-	if _, err := io.ReadFull(t.r.c.Rand, sealed); err != nil {
-		return fmt.Errorf("host: ticket: %w", err)
-	}
-	sealed = t.aead.Seal(sealed, sealed, plain, []byte(id))
-	err = t.r.c.Ledger.Update(ctx, func(tx ledger.Tx) error {
-		if err := tx.DeleteTicketsBefore(t.r.c.Now()); err != nil {
-			return err
-		}
-		return tx.PutTicket(ledger.Ticket{ID: id, Sealed: sealed, Expires: v.Expires})
-	})
-	if err != nil {
+	if err := t.put(ctx, id, content{v.Secret, v.Peer, v.Expires}); err != nil {
 		return fmt.Errorf("host: ticket: %w", err)
 	}
 	return nil
@@ -65,31 +41,34 @@ func (t *tickets) Put(ctx context.Context, id string, v noise.Ticket) error {
 
 // Take implements noise.Tickets.
 func (t *tickets) Take(ctx context.Context, id string) (noise.Ticket, error) {
-	var kept ledger.Ticket
-	err := t.r.c.Ledger.Update(ctx, func(tx ledger.Tx) (err error) {
-		if kept, err = tx.Ticket(id); err != nil {
-			return err
-		}
-		return tx.DeleteTicket(id)
-	})
-	if errors.Is(err, ledger.ErrNotFound) {
-		return noise.Ticket{}, noise.ErrTicket
-	}
-	if err != nil {
+	c, err := t.take(ctx, id)
+	switch {
+	case errors.Is(err, errNoResumption):
+		return noise.Ticket{}, fmt.Errorf("%w: %w", noise.ErrTicket, err)
+	case err != nil:
 		return noise.Ticket{}, fmt.Errorf("host: ticket: %w", err)
 	}
-	n := t.aead.NonceSize()
-	if len(kept.Sealed) < n {
-		return noise.Ticket{}, fmt.Errorf("%w: it is damaged", noise.ErrTicket)
+	return noise.Ticket{Secret: c.secret, Peer: c.peer, Expires: c.expires}, nil
+}
+
+type sessions struct{ resumptions }
+
+// Put implements tlschan.Sessions.
+func (s *sessions) Put(ctx context.Context, id string, v tlschan.Session) error {
+	if err := s.put(ctx, id, content{v.State, v.Peer, v.Expires}); err != nil {
+		return fmt.Errorf("host: session: %w", err)
 	}
-	plain, err := t.aead.Open(nil, kept.Sealed[:n], kept.Sealed[n:], []byte(id))
-	if err != nil {
-		return noise.Ticket{}, fmt.Errorf("%w: it is damaged, or of another key", noise.ErrTicket)
+	return nil
+}
+
+// Take implements tlschan.Sessions.
+func (s *sessions) Take(ctx context.Context, id string) (tlschan.Session, error) {
+	c, err := s.take(ctx, id)
+	switch {
+	case errors.Is(err, errNoResumption):
+		return tlschan.Session{}, fmt.Errorf("%w: %w", tlschan.ErrSession, err)
+	case err != nil:
+		return tlschan.Session{}, fmt.Errorf("host: session: %w", err)
 	}
-	defer clear(plain)
-	var c content
-	if err := json.Unmarshal(plain, &c); err != nil {
-		return noise.Ticket{}, fmt.Errorf("%w: it is of another version", noise.ErrTicket)
-	}
-	return noise.Ticket{Secret: secret.NewBytes(c.Secret), Peer: c.Peer, Expires: c.Expires}, nil
+	return tlschan.Session{State: c.secret, Peer: c.peer, Expires: c.expires}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/payunit/payunit/cardreader/secret"
 	"github.com/payunit/payunit/channel"
 	"github.com/payunit/payunit/channel/noise"
+	"github.com/payunit/payunit/channel/tlschan"
 	"github.com/payunit/payunit/payment/host/ledger"
 )
 
@@ -118,5 +119,46 @@ func TestTickets(t *testing.T) {
 	err = r.l.View(t.Context(), func(tx ledger.Tx) error { _, err := tx.Ticket("e"); return err })
 	if !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("an expired ticket: got %v, want ErrNotFound", err)
+	}
+}
+
+// TestSessions: what a channel over TLS leaves is taken once, by any server, and is
+// no ticket of another kind of channel.
+func TestSessions(t *testing.T) {
+	r := newRig(t)
+	second := openRig(t, r.path)
+	of := func(r *rig) tlschan.Sessions {
+		s, err := r.reg.Sessions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	raw := bytes.Repeat([]byte{0x5A, 0xC3}, 700)
+	want := tlschan.Session{Peer: channel.Identity{Key: []byte{1}, Purpose: channel.PurposePay, TerminalID: "P0000001"}, Expires: testNow.Add(time.Hour)}
+	put := func() {
+		v := want
+		v.State = secret.CopyBytes(raw)
+		if err := of(r).Put(t.Context(), "a", v); err != nil || !v.State.Blank() {
+			t.Fatalf("%v, or the state was not wiped", err)
+		}
+	}
+	put()
+	if _, err := ticketsOf(t, r).Take(t.Context(), "a"); !errors.Is(err, noise.ErrTicket) {
+		t.Errorf("as a ticket: %v", err)
+	}
+	if _, err := ticketsOf(t, r).Take(t.Context(), "tls/a"); !errors.Is(err, noise.ErrTicket) {
+		t.Errorf("as a ticket by its whole name: %v", err)
+	}
+	put()
+	got, err := of(second).Take(t.Context(), "a")
+	if err != nil || !bytes.Equal(got.State.Reveal(), raw) || !got.Expires.Equal(want.Expires) {
+		t.Errorf("taken elsewhere: %v", err)
+	}
+	if d := cmp.Diff(want.Peer, got.Peer); d != "" {
+		t.Errorf("its owner (-want +got):\n%s", d)
+	}
+	if _, err := of(r).Take(t.Context(), "a"); !errors.Is(err, tlschan.ErrSession) {
+		t.Errorf("taken twice: %v", err)
 	}
 }

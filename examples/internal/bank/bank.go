@@ -183,9 +183,6 @@ const (
 	ChannelTLS   = "tls"
 )
 
-// maxSessions is how many channels over TLS can be resumed at a time.
-const maxSessions = 4096
-
 // channels makes the server's end of the units' channels, and returns its public
 // key too. Units bind its name; nil takes any. Over Noise it is served under keys,
 // and enrols under the first.
@@ -209,10 +206,13 @@ func (b *Bank) channels(v channel.Verifier, name []byte, keys []*ecdh.PrivateKey
 		if b.c.Keys.ServerTLS == nil {
 			return nil, nil, fmt.Errorf("bank: channels over TLS: %w: server_tls_key is missing", demo.ErrKeys)
 		}
+		sessions, err := b.registry.Sessions()
+		if err != nil {
+			return nil, nil, err
+		}
 		h, err := tlschan.NewServer(tlschan.ServerConfig{
 			Key: b.c.Keys.ServerTLS, Verifier: v, Authorize: b.registry.Authorize, Activations: b.registry.ActivationKey, Routing: name, Now: b.c.Now,
-			// What this process forgets costs a whole handshake.
-			Sessions: tlschan.NewMemorySessions(maxSessions, b.c.Now),
+			Sessions: sessions,
 		})
 		if err != nil {
 			return nil, nil, err
